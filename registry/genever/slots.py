@@ -1,0 +1,356 @@
+"""The slots: what a part of each kind does.
+
+A part is a plain Python class (or function) whose keyword-only, typed constructor is its gin surface. It says what a user
+chooses; what follows from other parts (channels, number of classes, widths) is handed to its one verb when the stage is
+composed. The name of a protocol here, in lower case, is the name of the slot it fills.
+
+Time runs from noise to data: t = 0 is noise x_0, t = 1 is data x_1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float, Int
+    from torch import Tensor, nn
+
+    from genever.training import Composition, Evaluation, Field, Method, Regression, Round, Tuned
+    from genever.values import Condition, ConditionSpec, DataSpec, LatentSpec, Samples, TimeContext
+
+__all__ = [
+    "SLOTS",
+    "Aligner",
+    "Average",
+    "Backbone",
+    "Codec",
+    "CodecModule",
+    "Conditioner",
+    "ConditionerModule",
+    "Data",
+    "Dataset",
+    "Distance",
+    "Distiller",
+    "Encoder",
+    "EncoderModule",
+    "Guidance",
+    "Loss",
+    "Metric",
+    "Network",
+    "Optimizer",
+    "Path",
+    "Reward",
+    "RewardModel",
+    "Sampler",
+    "Schedule",
+    "Solver",
+    "Tracker",
+    "Tuner",
+    "Weighting",
+]
+
+#: Every slot, in the order in which a stage is read.
+SLOTS: tuple[str, ...] = (
+    "loss",
+    "path",
+    "weighting",
+    "distance",
+    "sampler",
+    "backbone",
+    "aligner",
+    "tuner",
+    "distiller",
+    "data",
+    "codec",
+    "conditioner",
+    "encoder",
+    "reward",
+    "solver",
+    "guidance",
+    "metric",
+    "optimizer",
+    "schedule",
+    "average",
+    "tracker",
+)
+
+
+class Path(Protocol):
+    """A Gaussian probability path x_t = alpha(t) x_1 + sigma(t) x_0.
+
+    `start` and `stop` are the times between which every function here and every conversion is finite: a solver goes from
+    `start` (noise) to `stop` (data).
+    """
+
+    @property
+    def start(self) -> float: ...
+    @property
+    def stop(self) -> float: ...
+    def alpha(self, t: Tensor) -> Tensor: ...
+    def sigma(self, t: Tensor) -> Tensor: ...
+    def d_alpha(self, t: Tensor) -> Tensor:
+        """d alpha / d t."""
+        ...
+
+    def d_sigma(self, t: Tensor) -> Tensor:
+        """d sigma / d t."""
+        ...
+
+
+class Weighting(Protocol):
+    """The weight of each sample's error, relative to the plain error of a loss's own prediction kind."""
+
+    def __call__(self, t: Float[Tensor, " batch"], *, path: Path, prediction: str) -> Float[Tensor, " batch"]: ...
+
+
+class Distance(Protocol):
+    """The distance of a prediction from its target: a mean over dimensions, one number per sample."""
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Float[Tensor, " batch"]: ...
+
+
+class Loss(Protocol):
+    """The path, the prediction kind, the conversions, the weighting and the distance.
+
+    `output` is always what the network returned for `inputs(x_t, t)`. Errors are means over dimensions, one per sample;
+    whoever calls takes the mean over the batch.
+    """
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def prediction(self) -> str: ...
+
+    def inputs(self, x_t: Tensor, t: Float[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
+        """What the network is shown: a scaled x_t and a time [batch]. The identity for most losses."""
+        ...
+
+    def data(self, output: Tensor, x_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        """The estimate of x_1."""
+        ...
+
+    def noise(self, output: Tensor, x_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        """The estimate of x_0."""
+        ...
+
+    def velocity(self, output: Tensor, x_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        """The estimate of dx_t / dt along this loss's path."""
+        ...
+
+    def score(self, output: Tensor, x_t: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
+        """The estimate of grad log p_t(x_t)."""
+        ...
+
+    def errors(
+        self, output: Tensor, *, x_t: Tensor, t: Float[Tensor, " batch"], x_1: Tensor, x_0: Tensor
+    ) -> Float[Tensor, " batch"]:
+        """Weighted error of each sample. Any target velocity on the path is the pair `pair(path, x_t, velocity, t)`."""
+        ...
+
+
+class Sampler(Protocol):
+    """Draws training times in [0, 1]."""
+
+    def __call__(self, num: int, *, generator: torch.Generator, context: TimeContext) -> Float[Tensor, " num"]: ...
+
+
+class Network(Protocol):
+    """A built backbone, an `nn.Module`.
+
+    Attributes:
+        num_blocks: taps are 1 .. num_blocks: the output of that block (0 where there are no taps).
+        feature_width: width of the tapped features.
+        feature_grid: (rows, columns) of the tapped tokens, row-major.
+    """
+
+    num_blocks: int
+    feature_width: int
+    feature_grid: tuple[int, int]
+
+    def __call__(
+        self, x: Tensor, t: Float[Tensor, " batch"], condition: Condition, *, taps: Sequence[int] = ()
+    ) -> tuple[Tensor, tuple[Float[Tensor, " batch tokens width"], ...]]:
+        """The raw output, shaped as x, and the features of each tap in the order asked for."""
+        ...
+
+
+class Backbone(Protocol):
+    """Builds the network. It declares by `provides` what it has: "taps", "classes", "text"."""
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module: ...
+
+
+class ConditionerModule(Protocol):
+    """A built conditioner, an `nn.Module`: from a sample's label or caption to what a backbone reads."""
+
+    spec: ConditionSpec
+
+    def prepare(self, samples: Samples) -> Int[Tensor, " batch *rest"]:
+        """Integers, batch first: labels or token ids. Runs on the host; holds no gradient."""
+        ...
+
+    def null(self, cond: Int[Tensor, " batch *rest"]) -> Int[Tensor, " batch *rest"]:
+        """The same shape, every sample without its condition."""
+        ...
+
+    def __call__(self, cond: Int[Tensor, " batch *rest"]) -> Condition: ...
+
+
+class Conditioner(Protocol):
+    """Builds the module that turns labels or captions into what a backbone reads.
+
+    `dropout` is the share of training samples whose condition is nulled, once per sample, never at evaluation.
+    """
+
+    @property
+    def dropout(self) -> float: ...
+    def build(self, data: DataSpec) -> nn.Module: ...
+
+
+class CodecModule(Protocol):
+    """A built codec, an `nn.Module`: images in [-1, 1] to latents of about unit variance, and back, with gradient."""
+
+    latent: LatentSpec
+
+    def encode(self, images: Tensor, noise: Tensor) -> Tensor:
+        """Latents. `noise` (standard normal, shaped as the latents) draws from a posterior; a deterministic codec ignores it."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+
+class Codec(Protocol):
+    def build(self, data: DataSpec) -> nn.Module: ...
+
+
+class Dataset(Protocol):
+    """A map from index to sample; the same index gives the same sample, always."""
+
+    spec: DataSpec
+
+    def __len__(self) -> int: ...
+    def fetch(self, indices: Sequence[int]) -> Samples: ...
+
+
+class Data(Protocol):
+    """Images, and what is known of them."""
+
+    def build(self, split: Literal["train", "validation"]) -> Dataset: ...
+
+
+class EncoderModule(Protocol):
+    """A frozen network, an `nn.Module`, whose features others compare with."""
+
+    width: int
+
+    def __call__(self, images: Float[Tensor, " batch channels height width"]) -> Float[Tensor, " batch tokens width"]: ...
+
+
+class Encoder(Protocol):
+    """Features of clean images in [-1, 1]: tokens in row-major order on a grid of the asked size."""
+
+    def build(self, data: DataSpec, grid: tuple[int, int]) -> nn.Module: ...
+
+
+class RewardModel(Protocol):
+    """A built reward."""
+
+    def __call__(self, images: Float[Tensor, " batch channels height width"], samples: Samples) -> Float[Tensor, " batch"]:
+        """Higher is better. `samples` holds the labels and captions that the images were asked for (its images are not used)."""
+        ...
+
+
+class Reward(Protocol):
+    """What is good about an image. Provides "differentiable" where a gradient may be taken through it."""
+
+    def build(self, composition: Composition) -> RewardModel: ...
+
+
+class Aligner(Protocol):
+    """Maps a Method to a Method: adds a term on features, or rebuilds the step around a reward or a preference."""
+
+    def align(self, method: Regression, composition: Composition) -> Method: ...
+
+
+class Tuner(Protocol):
+    """Decides which weights learn, and what is worth keeping of them elsewhere."""
+
+    def tune(self, composition: Composition) -> Tuned:
+        """Prepares `composition.model` in place (adds adapters, say)."""
+        ...
+
+
+class Distiller(Protocol):
+    """Maps the base method and a frozen teacher (`composition.teacher`) to a student's rounds."""
+
+    def distil(self, method: Regression, composition: Composition) -> Sequence[Round]: ...
+
+
+class Solver(Protocol):
+    """Goes from noise to data along a field."""
+
+    def __call__(self, field: Field, noise: Tensor, *, generator: torch.Generator) -> Tensor:
+        """x at `field.path.stop`. `noise` is standard normal; `generator` serves solvers that add noise on the way."""
+        ...
+
+
+class Guidance(Protocol):
+    """Combines network outputs under a condition and without it."""
+
+    def __call__(
+        self, predict: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, t: Tensor, cond: Tensor, null: Tensor
+    ) -> Tensor:
+        """`predict(x, t, cond)` is the network's output; x, t and cond may be any number of samples."""
+        ...
+
+
+class Metric(Protocol):
+    """Judges what a model makes."""
+
+    def measure(self, evaluation: Evaluation) -> Mapping[str, float]:
+        """Numbers by name, such as {"fd": 0.48}."""
+        ...
+
+
+class Schedule(Protocol):
+    """The factor on a learning rate: a pure function of the step."""
+
+    def __call__(self, step: int, num_steps: int) -> float: ...
+
+
+class Optimizer(Protocol):
+    """Builds torch optimizers for one group of parameters."""
+
+    @property
+    def schedule(self) -> Schedule | None: ...
+    def build(self, parameters: Mapping[str, nn.Parameter]) -> Sequence[torch.optim.Optimizer]: ...
+
+
+class Average(Protocol):
+    """The decay of an exponential moving average of weights: a pure function of the step."""
+
+    def decay(self, step: int) -> float:
+        """average <- decay * average + (1 - decay) * weights, after step `step` (the first is 0)."""
+        ...
+
+
+class Writer(Protocol):
+    """An open tracker."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None: ...
+    def image(self, name: str, file: FilePath, step: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Tracker(Protocol):
+    """Follows a run as it goes. `step` is where a resumed run goes on: anything later is to be dropped."""
+
+    def open(self, directory: FilePath, *, step: int, config: Mapping[str, Any]) -> Writer: ...
+
+
+def parameters_by_name(modules: Iterable[tuple[str, nn.Module]]) -> dict[str, nn.Parameter]:
+    """Every parameter of some named modules, as 'role.parameter'."""
+    return {f"{role}.{name}": p for role, module in modules for name, p in module.named_parameters()}

@@ -1,0 +1,182 @@
+"""From a stage's parts to its networks and its rounds: what follows from other parts is handed over here."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from genever.slots import CodecModule, ConditionerModule, Dataset, Guidance, Loss, Sampler, Solver
+from genever.training._denoiser import Denoiser, Field
+from genever.training._draws import derived_seed
+from genever.training._feed import Feed
+from genever.training._method import Round
+from genever.training._regression import Regression
+from genever.training._stage import Stage
+from genever.values import LatentSpec
+
+__all__ = ["Composition", "Tuned", "compose"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """A model whose tuner has prepared it.
+
+    Args:
+        learns: the parameters of "model" that learn, by 'model.name'.
+        reference: gives the model as it was before tuning: a frozen copy, or a view of it with its adapter off. A view
+            holds no parameters of its own.
+        export: writes what is worth keeping elsewhere into a folder.
+        merge: folds what was learned into the plain network, in place: nothing of the tuner is left in the model.
+    """
+
+    learns: Mapping[str, nn.Parameter]
+    reference: Callable[[], nn.Module]
+    export: Callable[[Path], None]
+    merge: Callable[[], None]
+
+
+class Start(Protocol):
+    """The run that a stage starts from."""
+
+    name: str
+
+    def load(self, model: Denoiser) -> None:
+        """Puts that run's weights, tuner merged, into a model of the same architecture."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Composition:
+    """A stage, composed: what aligners, tuners, distillers, rewards and metrics work with.
+
+    Args:
+        data: the training split; validation: the other.
+        model: the role "model", with the start's weights, tuned.
+        start_model: the start's model before tuning, frozen. None = not needed, or from scratch.
+        tuned: what the tuner made of the model.
+    """
+
+    stage: Stage
+    device: torch.device
+    data: Dataset
+    validation: Dataset
+    codec: CodecModule
+    conditioner: ConditionerModule
+    model: Denoiser
+    start_model: Denoiser | None = None
+    tuned: Tuned = field(init=False)
+
+    @property
+    def loss(self) -> Loss:
+        return self.stage.loss
+
+    @property
+    def sampler(self) -> Sampler:
+        return self.stage.sampler
+
+    @property
+    def solver(self) -> Solver:
+        return self.stage.solver
+
+    @property
+    def guidance(self) -> Guidance | None:
+        return self.stage.guidance
+
+    @property
+    def latent(self) -> LatentSpec:
+        return self.codec.latent
+
+    @property
+    def seed(self) -> int:
+        return self.stage.seed
+
+    @property
+    def teacher(self) -> Denoiser:
+        """The start's model, frozen, for a distiller. Raises ValueError where the stage starts from scratch."""
+        if self.start_model is None:
+            raise ValueError("train.start is not set, but a teacher is needed. Name the run that is to be distilled.")
+        return self.start_model
+
+    def field_of(self, model: nn.Module, cond: Tensor, guidance: Guidance | None = None) -> Field:
+        """The field of a model under `cond`, on this stage's loss."""
+        return Field(model, self.loss, cond, guidance=guidance, null=self.conditioner.null(cond))
+
+    def build_seeded(self, name: str, build: Callable[[], nn.Module]) -> nn.Module:
+        """Builds a network on the device; its initial weights follow from (seed, name) alone."""
+        return build_seeded(self.seed, name, self.device, build)
+
+    def feed(self, *, batch_size: int | None = None, accumulate: int | None = None) -> Feed:
+        """The training data; by default as the stage asks for it."""
+        return Feed(
+            dataset=self.data,
+            codec=self.codec,
+            conditioner=self.conditioner,
+            batch_size=batch_size or self.stage.batch_size,
+            accumulate=accumulate or self.stage.accumulate,
+            seed=self.seed,
+            dropout=self.stage.conditioner.dropout,
+            device=self.device,
+        )
+
+    def rounds(self) -> Sequence[Round]:
+        """The stage's rounds, as its aligner and its distiller make them of the base method."""
+        base = Regression(
+            roles={"model": self.model},
+            learns=self.tuned.learns,
+            loss=self.loss,
+            sampler=self.sampler,
+            latent=self.latent,
+        )
+        method = self.stage.aligner.align(base, self) if self.stage.aligner else base
+        if self.stage.distiller is None:
+            return [Round(name="train", start=lambda roles: method)]
+        if not isinstance(method, Regression):
+            raise ValueError(
+                f"train.aligner = {type(self.stage.aligner).__name__} rebuilds the step, and so does the distiller. "
+                "Align in one stage and distil in the next."
+            )
+        return self.stage.distiller.distil(method, self)
+
+
+def compose(stage: Stage, *, device: torch.device, start: Start | None = None) -> Composition:
+    """Builds a stage's networks on a device; on the meta device nothing is allocated and nothing loaded."""
+    data, validation = stage.data.build("train"), stage.data.build("validation")
+
+    def build(name: str, part: Callable[[], nn.Module]) -> nn.Module:
+        return build_seeded(stage.seed, name, device, part)
+
+    codec = build("codec", lambda: stage.codec.build(data.spec)).requires_grad_(False).eval()
+    conditioner = build("conditioner", lambda: stage.conditioner.build(data.spec))
+    network = build("backbone", lambda: stage.backbone.build(codec.latent, conditioner.spec))
+    model = Denoiser(network, conditioner)
+    if start is not None and device.type != "meta":
+        start.load(model)
+    composition = Composition(
+        stage=stage,
+        device=device,
+        data=data,
+        validation=validation,
+        codec=codec,
+        conditioner=conditioner,
+        model=model,
+        start_model=frozen_copy(model) if stage.distiller is not None and start is not None else None,
+    )
+    composition.tuned = stage.tuner.tune(composition)
+    return composition
+
+
+def build_seeded(seed: int, name: str, device: torch.device, build: Callable[[], nn.Module]) -> nn.Module:
+    """Builds a network whose initial weights follow from (seed, name) alone, and leaves torch's generator as it was."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if device.type == "meta" else "cpu"):
+        torch.manual_seed(derived_seed(seed, "weights", name))
+        return build().to(device)
+
+
+def frozen_copy(model: Denoiser) -> Denoiser:
+    return copy.deepcopy(model).requires_grad_(False).eval()

@@ -1,0 +1,98 @@
+"""A network under its condition, and the field that a solver sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from genever.slots import Guidance, Loss, Path
+
+__all__ = ["Denoiser", "Field"]
+
+
+class Denoiser(nn.Module):
+    """A backbone's network with its conditioner's module: the role "model", and its copies.
+
+    Args:
+        network: `genever.slots.Network`.
+        conditioner: `genever.slots.ConditionerModule`.
+    """
+
+    def __init__(self, network: nn.Module, conditioner: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.conditioner = conditioner
+
+    def forward(
+        self, x: Tensor, t: Tensor, cond: Tensor, taps: Sequence[int] = ()
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The raw output [batch, channels, height, width] and the features of the taps.
+
+        Args:
+            x: what `Loss.inputs` makes of x_t.
+            t: what `Loss.inputs` makes of t [batch].
+            cond: what the conditioner's `prepare` made of the samples.
+        """
+        return self.network(x, t, self.conditioner(cond), taps=taps)
+
+
+class Field:
+    """A denoiser and its loss under one condition: the vector field that a solver integrates.
+
+    Times are numbers or tensors, one for all samples or one for each. Gradients flow where the caller lets them.
+
+    Args:
+        guidance: combines the outputs with and without the condition; None = the conditional output alone.
+        null: the condition left out, as the conditioner's `null` gives it; needed with guidance.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        cond: Tensor,
+        *,
+        guidance: Guidance | None = None,
+        null: Tensor | None = None,
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.cond = cond
+        self.guidance = guidance
+        self.null = null
+
+    @property
+    def path(self) -> Path:
+        return self.loss.path
+
+    def output(self, x: Tensor, t: Tensor) -> Tensor:
+        """The network's output, guided."""
+        if self.guidance is None:
+            return self._predict(x, t, self.cond)
+        assert self.null is not None
+        return self.guidance(self._predict, x, t, self.cond, self.null)
+
+    def velocity(self, x: Tensor, t: Tensor | float) -> Tensor:
+        times = self.times(x, t)
+        return self.loss.velocity(self.output(x, times), x, times)
+
+    def data(self, x: Tensor, t: Tensor | float) -> Tensor:
+        times = self.times(x, t)
+        return self.loss.data(self.output(x, times), x, times)
+
+    def estimates(self, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor]:
+        """The estimates of (x_1, x_0) from one evaluation of the network."""
+        times = self.times(x, t)
+        output = self.output(x, times)
+        return self.loss.data(output, x, times), self.loss.noise(output, x, times)
+
+    def times(self, x: Tensor, t: Tensor | float) -> Tensor:
+        return torch.as_tensor(t, dtype=torch.float32, device=x.device).expand(len(x))
+
+    def _predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        shown, times = self.loss.inputs(x, t)
+        return self.model(shown, times, cond)[0].float()

@@ -1,0 +1,121 @@
+"""What a metric may ask for: samples of one model, made once for all metrics, and real ones beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from genever.slots import Guidance, Solver
+from genever.training._compose import Composition
+from genever.training._denoiser import Field
+from genever.training._draws import Draws, derived_seed
+from genever.values import Samples
+
+__all__ = ["Evaluation", "sample"]
+
+
+@dataclass
+class Evaluation:
+    """One model at one moment, under evaluation.
+
+    Noise and conditions follow from the stage's seed and the sample's number alone, so two models are judged on the same
+    luck, and the first images of a larger number are those of a smaller one.
+
+    Args:
+        num_samples: how many samples metrics should judge.
+        step: the training step, counted over all rounds.
+        batch_size: samples made at a time.
+    """
+
+    composition: Composition
+    model: nn.Module
+    solver: Solver
+    guidance: Guidance | None
+    num_samples: int
+    step: int = 0
+    batch_size: int = 250
+    _made: list[Samples] = field(default_factory=list)
+
+    @property
+    def device(self) -> torch.device:
+        return self.composition.device
+
+    def generated(self) -> Samples:
+        """`num_samples` samples, asked for by the labels and captions of the validation split; its images are the model's."""
+        if not self._made:
+            self._made.append(
+                sample(
+                    self.composition,
+                    self.model,
+                    range(self.num_samples),
+                    solver=self.solver,
+                    guidance=self.guidance,
+                    batch_size=self.batch_size,
+                )
+            )
+        return self._made[0]
+
+    def real(self) -> Samples:
+        """The validation split, at most `num_samples` of it."""
+        dataset = self.composition.validation
+        return dataset.fetch(range(min(self.num_samples, len(dataset))))
+
+    def field(self, samples: Samples) -> Field:
+        """The model's field under the conditions of some samples, guided as the stage says."""
+        cond = self.composition.conditioner.prepare(samples).to(self.device)
+        return self.composition.field_of(self.model, cond, self.guidance)
+
+    def noise(self, num: int) -> Tensor:
+        """Standard normal latents, the same for every model of this stage's seed."""
+        return _noise(self.composition, range(num))
+
+
+@torch.no_grad()
+def sample(
+    composition: Composition,
+    model: nn.Module,
+    numbers: Sequence[int],
+    *,
+    solver: Solver,
+    guidance: Guidance | None,
+    batch_size: int = 250,
+    wanted: Samples | None = None,
+) -> Samples:
+    """Samples number `numbers` of a model, in pixels on the CPU, clamped to [-1, 1].
+
+    Args:
+        wanted: the labels and captions to ask for, one for each number. None = those of the validation split in its order,
+            over and over.
+    """
+    dataset, made = composition.validation, []
+    if wanted is None:
+        wanted = dataset.fetch([number % len(dataset) for number in numbers])
+    all_cond = composition.conditioner.prepare(wanted)
+    was_training = model.training
+    model.eval()
+    for first in range(0, len(numbers), batch_size):
+        chosen = numbers[first : first + batch_size]
+        cond = all_cond[first : first + batch_size].to(composition.device)
+        generator = torch.Generator(composition.device).manual_seed(
+            derived_seed(composition.seed, "solver", chosen[0])
+        )
+        latents = solver(
+            composition.field_of(model, cond, guidance), _noise(composition, chosen), generator=generator
+        )
+        made.append(composition.codec.decode(latents.float()).clamp(-1, 1).cpu())
+    model.train(was_training)
+    return replace(wanted, images=torch.cat(made))
+
+
+def _noise(composition: Composition, numbers: Sequence[int]) -> Tensor:
+    """Noise of each sample by its number, in blocks so that many are cheap."""
+    block, shape = 256, composition.latent.shape
+    blocks = {number // block for number in numbers}
+    drawn = {
+        b: Draws((composition.seed, b), slice(None), block, composition.device).normal("evaluation noise", shape)
+        for b in blocks
+    }
+    return torch.stack([drawn[number // block][number % block] for number in numbers])

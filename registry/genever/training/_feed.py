@@ -1,0 +1,144 @@
+"""Data as a function: which samples step k sees follows from (seed, k) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from genever.slots import CodecModule, ConditionerModule, Dataset
+from genever.training._draws import Draws, derived_seed
+from genever.training._method import Update
+from genever.values import Samples
+
+__all__ = ["Batch", "Feed", "indices_at"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Samples ready for training, and their luck.
+
+    Args:
+        x_1: latents.
+        images: the same samples in pixels, in [-1, 1], for encoders and rewards.
+        cond: integers from the conditioner, with nothing dropped.
+        null: the same, everything dropped.
+        dropout: the share of `cond` that `training_cond` drops.
+        step: the training step, counted over all rounds.
+    """
+
+    x_1: Tensor
+    images: Tensor
+    cond: Tensor
+    null: Tensor
+    samples: Samples
+    draws: Draws
+    dropout: float
+    step: int
+
+    def __len__(self) -> int:
+        return len(self.x_1)
+
+    def noise(self, name: str = "noise") -> Tensor:
+        """x_0: standard normal, shaped as x_1."""
+        return self.draws.normal(name, tuple(self.x_1.shape[1:]))
+
+    def training_cond(self) -> Tensor:
+        """`cond` with the conditioner's share of samples nulled: the same samples whenever this is called."""
+        if not self.dropout:
+            return self.cond
+        dropped = self.draws.uniform("condition dropout") < self.dropout
+        return torch.where(dropped.view(-1, *[1] * (self.cond.ndim - 1)), self.null, self.cond)
+
+
+def indices_at(num_samples: int, seed: int, stream: int, start: int, stop: int) -> list[int]:
+    """Positions start .. stop - 1 of an endless row of shuffled epochs, each without repetition."""
+    found: list[int] = []
+    while start < stop:
+        epoch, offset = divmod(start, num_samples)
+        num = min(stop - start, num_samples - offset)
+        found += _epoch_order(num_samples, seed, stream, epoch)[offset : offset + num]
+        start += num
+    return found
+
+
+_orders: dict[tuple[int, int, int, int], list[int]] = {}
+
+
+def _epoch_order(num_samples: int, seed: int, stream: int, epoch: int) -> list[int]:
+    key = (num_samples, seed, stream, epoch)
+    if key not in _orders:
+        if len(_orders) >= 8:
+            _orders.pop(next(iter(_orders)))
+        generator = torch.Generator().manual_seed(derived_seed(seed, "order", stream, epoch))
+        _orders[key] = torch.randperm(num_samples, generator=generator).tolist()
+    return _orders[key]
+
+
+@dataclass
+class Feed:
+    """Batches of one step: `next(feed)` gives micro-batch after micro-batch, the first `accumulate` of them one global batch.
+
+    Call number c of a step reads stream c // accumulate, a shuffled order of its own, so that a method may ask for as many
+    global batches in a step as it likes and each is still a function of (seed, step).
+
+    Args:
+        batch_size: samples of a global batch.
+        accumulate: micro-batches that a global batch is split into.
+    """
+
+    dataset: Dataset
+    codec: CodecModule
+    conditioner: ConditionerModule
+    batch_size: int
+    accumulate: int
+    seed: int
+    dropout: float
+    device: torch.device
+    step: int = 0
+    _calls: int = 0
+
+    def at(self, step: int) -> Feed:
+        """The feed of one step, counted over all rounds."""
+        return replace(self, step=step, _calls=0)
+
+    def __iter__(self) -> Feed:
+        return self
+
+    def __next__(self) -> Batch:
+        stream, part = divmod(self._calls, self.accumulate)
+        self._calls += 1
+        rows = slice(part * self.batch_size // self.accumulate, (part + 1) * self.batch_size // self.accumulate)
+        first = self.step * self.batch_size
+        indices = indices_at(len(self.dataset), self.seed, stream, first + rows.start, first + rows.stop)
+        draws = Draws((self.seed, self.step, stream), rows, self.batch_size, self.device)
+        return self.batch(indices, draws)
+
+    def batch(self, indices: Sequence[int], draws: Draws) -> Batch:
+        """Chosen samples with chosen luck."""
+        samples = self.dataset.fetch(indices)
+        images = samples.images.to(self.device, non_blocking=True)
+        latent = self.codec.latent
+        with torch.no_grad():
+            x_1 = self.codec.encode(images, draws.normal("posterior", latent.shape))
+        cond = self.conditioner.prepare(samples).to(self.device, non_blocking=True)
+        return Batch(
+            x_1=x_1,
+            images=images,
+            cond=cond,
+            null=self.conditioner.null(cond),
+            samples=samples,
+            draws=draws,
+            dropout=self.dropout,
+            step=self.step,
+        )
+
+    def updates(self, loss: Callable[[Batch], Mapping[str, Tensor]], group: str = "model") -> Iterator[Update]:
+        """One optimizer step of `group` over one global batch: an Update for each of its micro-batches."""
+        for part in range(self.accumulate):
+            batch = next(self)
+            yield Update(
+                lambda batch=batch: loss(batch), group, step=part == self.accumulate - 1, scale=1 / self.accumulate
+            )

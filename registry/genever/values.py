@@ -1,0 +1,99 @@
+"""What parts hand each other: plain values, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+__all__ = ["Condition", "ConditionSpec", "DataSpec", "LatentSpec", "Samples", "TimeContext"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """What a dataset holds. Images are floats in [-1, 1].
+
+    Args:
+        num_classes: labels are 0 .. num_classes - 1; None = no labels.
+        captions: whether every sample has a caption.
+    """
+
+    channels: int
+    height: int
+    width: int
+    num_classes: int | None = None
+    captions: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentSpec:
+    """The space a model is trained in: what a codec makes of one image."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.channels, self.height, self.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionSpec:
+    """What a conditioner tells a backbone; None = it does not offer that.
+
+    Args:
+        num_classes: `Condition.classes` lies in 0 .. num_classes, where num_classes itself means "no class".
+        text_width: width of `Condition.tokens`.
+        text_length: number of `Condition.tokens`.
+        pooled_width: width of `Condition.pooled`.
+    """
+
+    num_classes: int | None = None
+    text_width: int | None = None
+    text_length: int | None = None
+    pooled_width: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Some samples of a dataset, batch first.
+
+    Args:
+        extras: anything else a dataset knows of each sample (a scene's description, say), one entry per sample.
+    """
+
+    images: Float[Tensor, " batch channels height width"]
+    labels: Int[Tensor, " batch"] | None = None
+    captions: tuple[str, ...] | None = None
+    extras: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """An embedded condition, as a backbone reads it; every entry is batch first."""
+
+    classes: Int[Tensor, " batch"] | None = None
+    tokens: Float[Tensor, " batch length width"] | None = None
+    mask: Bool[Tensor, " batch length"] | None = None
+    pooled: Float[Tensor, " batch width"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeContext:
+    """What a timestep sampler may look at.
+
+    Args:
+        latent: the space the times are for (a resolution shift reads its size).
+        step: the training step, counted over all rounds.
+    """
+
+    latent: LatentSpec
+    step: int = 0
