@@ -1,0 +1,7 @@
+"""`python -m genever`."""
+
+import sys
+
+from genever.command import main
+
+sys.exit(main())
