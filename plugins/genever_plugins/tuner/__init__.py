@@ -1,0 +1,16 @@
+"""Tuners: which weights learn, and what is worth keeping of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genever import hookimpl
+
+if TYPE_CHECKING:
+    from genever import Registry
+
+
+@hookimpl
+def register_parts(registry: Registry) -> None:
+    registry.add("tuner.Full", "genever_plugins.tuner.full:Full")
+    registry.add("tuner.LoRA", "genever_plugins.tuner.lora:LoRA")
