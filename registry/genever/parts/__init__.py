@@ -1,0 +1,8 @@
+"""How parts are declared, found and described. Nothing here imports torch, nor a part before it is asked for."""
+
+from genever.parts._catalog import Catalog, PluginReport, Registry
+from genever.parts._hooks import hookimpl
+from genever.parts._loading import load_catalog
+from genever.parts._surface import BrokenPart, Parameter, Surface
+
+__all__ = ["BrokenPart", "Catalog", "Parameter", "PluginReport", "Registry", "Surface", "hookimpl", "load_catalog"]

@@ -1,0 +1,70 @@
+"""What a part shows of itself: its parameters, its words, its abilities. Plain data, read without importing the part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from genever.errors import UserError
+
+__all__ = ["BrokenPart", "Parameter", "Surface"]
+
+
+class BrokenPart(UserError):
+    """A part is registered, but its target cannot be read or imported. The message names the plugin and the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One keyword of a part.
+
+    Args:
+        annotation: source text, with imported names and aliases spelt out, such as 'Annotated[float, Gt(0)] | None'.
+            '' = not annotated.
+        default: source text; None = the parameter has none.
+        doc: its meaning, from the docstring.
+    """
+
+    name: str
+    annotation: str
+    required: bool
+    default: str | None = None
+    doc: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """What a composer can know of a part before it is imported.
+
+    Args:
+        name: the full name, such as 'sampler.LogitNormal'; 'train' for the stage.
+        summary: the first paragraph of the docstring.
+        doc: the whole docstring, without indentation.
+        references: the entries of its References section.
+        accepts_any: whether it takes keywords beside its parameters (**kwargs).
+        provides: its abilities; needs: the abilities of other parts, as 'slot.ability'.
+        infrastructure: parameters that do not change the result.
+        defaults: for the stage: the part of each slot whose file names none.
+        inherited: for the stage: what it takes over from the run that it starts from.
+    """
+
+    name: str
+    slot: str
+    kind: Literal["class", "function"]
+    summary: str = ""
+    doc: str = ""
+    references: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    accepts_any: bool = False
+    provides: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    infrastructure: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    inherited: tuple[str, ...] = ()
+    file: str = ""
+    line: int = 0
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter of that name, if there is one."""
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
