@@ -216,13 +216,15 @@ class CodecModule(Protocol):
     latent: LatentSpec
 
     def encode(self, images: Tensor, noise: Tensor) -> Tensor:
-        """Latents. `noise` (standard normal, shaped as the latents) draws from a posterior; a deterministic codec ignores it."""
+        """Latents. `noise` (standard normal, shaped as they are) draws from a posterior, if the codec has one."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor: ...
 
 
 class Codec(Protocol):
+    """Builds the module that turns images into latents and back."""
+
     def build(self, data: DataSpec) -> nn.Module: ...
 
 
@@ -259,7 +261,7 @@ class RewardModel(Protocol):
     """A built reward."""
 
     def __call__(self, images: Float[Tensor, " batch channels height width"], samples: Samples) -> Float[Tensor, " batch"]:
-        """Higher is better. `samples` holds the labels and captions that the images were asked for (its images are not used)."""
+        """Higher is better. `samples` holds the labels and captions that were asked for; its images are not used."""
         ...
 
 

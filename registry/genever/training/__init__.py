@@ -3,9 +3,13 @@
 from genever.training._compose import Composition, Tuned, build_seeded, compose, frozen_copy
 from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import Draws, derived_seed
-from genever.training._evaluation import Evaluation, sample
+from genever.training._evaluation import Evaluation, asked_for, sample
+from genever.training._execute import Opened, Start, execute, measure, open_run, pick_device
 from genever.training._feed import Batch, Feed
+from genever.training._loop import Stopped, Trainer
 from genever.training._method import Method, Round, Update, named_parameters
+from genever.training._monitor import Monitor, save_grid
+from genever.training._nonfinite import NonFiniteError
 from genever.training._regression import Forward, Regression, Term
 from genever.training._stage import Stage
 
@@ -19,16 +23,28 @@ __all__ = [
     "Field",
     "Forward",
     "Method",
+    "Monitor",
+    "NonFiniteError",
+    "Opened",
     "Regression",
     "Round",
     "Stage",
+    "Start",
+    "Stopped",
     "Term",
+    "Trainer",
     "Tuned",
     "Update",
+    "asked_for",
     "build_seeded",
     "compose",
     "derived_seed",
+    "execute",
     "frozen_copy",
+    "measure",
     "named_parameters",
+    "open_run",
+    "pick_device",
     "sample",
+    "save_grid",
 ]

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,7 @@ class Composition:
     model: Denoiser
     start_model: Denoiser | None = None
     tuned: Tuned = field(init=False)
+    _rounds: Sequence[Round] = ()
 
     @property
     def loss(self) -> Loss:
@@ -111,21 +112,25 @@ class Composition:
         """Builds a network on the device; its initial weights follow from (seed, name) alone."""
         return build_seeded(self.seed, name, self.device, build)
 
-    def feed(self, *, batch_size: int | None = None, accumulate: int | None = None) -> Feed:
-        """The training data; by default as the stage asks for it."""
+    def feed(self, split: Literal["train", "validation"] = "train") -> Feed:
+        """Batches of a split, as the stage asks for them."""
         return Feed(
-            dataset=self.data,
+            dataset=self.data if split == "train" else self.validation,
             codec=self.codec,
             conditioner=self.conditioner,
-            batch_size=batch_size or self.stage.batch_size,
-            accumulate=accumulate or self.stage.accumulate,
+            batch_size=self.stage.batch_size,
+            accumulate=self.stage.accumulate,
             seed=self.seed,
             dropout=self.stage.conditioner.dropout,
             device=self.device,
         )
 
     def rounds(self) -> Sequence[Round]:
-        """The stage's rounds, as its aligner and its distiller make them of the base method."""
+        """The stage's rounds, as its aligner and its distiller make them of the base method; built once."""
+        self._rounds = self._rounds or self._build_rounds()
+        return self._rounds
+
+    def _build_rounds(self) -> Sequence[Round]:
         base = Regression(
             roles={"model": self.model},
             learns=self.tuned.learns,
@@ -165,7 +170,7 @@ def compose(stage: Stage, *, device: torch.device, start: Start | None = None) -
         codec=codec,
         conditioner=conditioner,
         model=model,
-        start_model=frozen_copy(model) if stage.distiller is not None and start is not None else None,
+        start_model=frozen_copy(model) if stage.distiller is not None and stage.start is not None else None,
     )
     composition.tuned = stage.tuner.tune(composition)
     return composition

@@ -27,9 +27,7 @@ class Denoiser(nn.Module):
         self.network = network
         self.conditioner = conditioner
 
-    def forward(
-        self, x: Tensor, t: Tensor, cond: Tensor, taps: Sequence[int] = ()
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor, taps: Sequence[int] = ()) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The raw output [batch, channels, height, width] and the features of the taps.
 
         Args:

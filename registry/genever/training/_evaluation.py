@@ -14,7 +14,7 @@ from genever.training._denoiser import Field
 from genever.training._draws import Draws, derived_seed
 from genever.values import Samples
 
-__all__ = ["Evaluation", "sample"]
+__all__ = ["Evaluation", "asked_for", "sample"]
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Evaluation:
         return self.composition.device
 
     def generated(self) -> Samples:
-        """`num_samples` samples, asked for by the labels and captions of the validation split; its images are the model's."""
+        """`num_samples` samples of the model, asked for by the labels and captions of the validation split."""
         if not self._made:
             self._made.append(
                 sample(
@@ -99,15 +99,33 @@ def sample(
     for first in range(0, len(numbers), batch_size):
         chosen = numbers[first : first + batch_size]
         cond = all_cond[first : first + batch_size].to(composition.device)
-        generator = torch.Generator(composition.device).manual_seed(
-            derived_seed(composition.seed, "solver", chosen[0])
-        )
-        latents = solver(
-            composition.field_of(model, cond, guidance), _noise(composition, chosen), generator=generator
-        )
+        generator = torch.Generator(composition.device).manual_seed(derived_seed(composition.seed, "solver", chosen[0]))
+        latents = solver(composition.field_of(model, cond, guidance), _noise(composition, chosen), generator=generator)
         made.append(composition.codec.decode(latents.float()).clamp(-1, 1).cpu())
     model.train(was_training)
     return replace(wanted, images=torch.cat(made))
+
+
+def asked_for(
+    composition: Composition, numbers: Sequence[int], *, label: int | None = None, caption: str | None = None
+) -> Samples:
+    """What to ask for: the validation split in its order, or one label or caption for all.
+
+    Raises:
+        ValueError: the data has no such label, or no labels or captions at all.
+    """
+    dataset = composition.validation
+    wanted = dataset.fetch([number % len(dataset) for number in numbers])
+    if label is not None:
+        num_classes = dataset.spec.num_classes or 0
+        if not 0 <= label < num_classes:
+            raise ValueError(f"--label is {label}; this run's data has {num_classes} classes, counted from 0.")
+        wanted = replace(wanted, labels=torch.full((len(numbers),), label))
+    if caption is not None:
+        if wanted.captions is None:
+            raise ValueError("--caption was given, but this run's data has no captions.")
+        wanted = replace(wanted, captions=(caption,) * len(numbers))
+    return wanted
 
 
 def _noise(composition: Composition, numbers: Sequence[int]) -> Tensor:

@@ -79,7 +79,7 @@ def _epoch_order(num_samples: int, seed: int, stream: int, epoch: int) -> list[i
 
 @dataclass
 class Feed:
-    """Batches of one step: `next(feed)` gives micro-batch after micro-batch, the first `accumulate` of them one global batch.
+    """Batches of one step: `next(feed)` gives micro-batch after micro-batch, `accumulate` of them one global batch.
 
     Call number c of a step reads stream c // accumulate, a shuffled order of its own, so that a method may ask for as many
     global batches in a step as it likes and each is still a function of (seed, step).
@@ -139,6 +139,4 @@ class Feed:
         """One optimizer step of `group` over one global batch: an Update for each of its micro-batches."""
         for part in range(self.accumulate):
             batch = next(self)
-            yield Update(
-                lambda batch=batch: loss(batch), group, step=part == self.accumulate - 1, scale=1 / self.accumulate
-            )
+            yield Update(lambda batch=batch: loss(batch), group, step=part == self.accumulate - 1, scale=1 / self.accumulate)

@@ -25,12 +25,14 @@ class Update:
         group: the optimizer group that learns from it.
         step: False = only accumulate the gradient.
         scale: the factor on the sum; 1 / number of updates accumulated.
+        report: scalars to log beside the terms, called after the backward pass. None = nothing.
     """
 
     loss: Callable[[], Mapping[str, Tensor]]
     group: str = "model"
     step: bool = True
     scale: float = 1.0
+    report: Callable[[], Mapping[str, Tensor]] | None = None
 
 
 @runtime_checkable
@@ -89,5 +91,3 @@ def named_parameters(roles: Mapping[str, nn.Module], *names: str) -> dict[str, n
         for name, parameter in roles[role].named_parameters():
             found.setdefault(id(parameter), (f"{role}.{name}", parameter))
     return dict(found.values())
-
-

@@ -79,9 +79,7 @@ class Regression:
 
     def adding(self, term: Term) -> Regression:
         """The same method with one more term."""
-        return replace(
-            self, roles={**self.roles, **term.roles}, terms=(*self.terms, term), frozen=self.frozen | term.frozen
-        )
+        return replace(self, roles={**self.roles, **term.roles}, terms=(*self.terms, term), frozen=self.frozen | term.frozen)
 
     def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
         brought = [role for term in self.terms for role in term.roles if role not in term.frozen]
@@ -140,5 +138,3 @@ class Regression:
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         assert not state, f"unexpected method state: {sorted(state)}"
-
-

@@ -44,7 +44,8 @@ class Stage:
         tuner: which weights learn.
         distiller: turns the model of `start` into a student with fewer steps. None = no distillation.
         start: the run whose weights this one starts from: the newest finished run of that name, or a run's path.
-            Data, codec, conditioner, backbone, loss, sampler and solver that this file leaves out are that run's. None = from scratch.
+            Data, codec, conditioner, backbone, loss, sampler and solver that this file leaves out are that run's.
+            None = from scratch.
         optimizer: learns every group that `group_optimizers` does not name.
         group_optimizers: optimizers of single groups, such as {'critic': @critic/AdamW()}. None = `optimizer` for all.
         averages: moving averages of the model's weights by name; the first is what is sampled, exported and started from.
@@ -71,7 +72,8 @@ class Stage:
         evaluate_weights: whose samples and losses: 'average' = the first average, 'raw', or 'both'.
         save_every: steps between two checkpoints. None = only at the end.
         keep_checkpoints: newest checkpoints that are kept. None = all.
-        keep_best: a metric, such as 'fd'; the checkpoint where it was lowest ('-accuracy': highest) is kept too. None = disable.
+        keep_best: a metric, such as 'fd': the checkpoint where it was lowest ('-accuracy': highest) is kept too.
+            None = disable.
     """
 
     provides: ClassVar[tuple[str, ...]] = ()

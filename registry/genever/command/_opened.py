@@ -1,0 +1,60 @@
+"""What every command that looks at a trained run has in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genever.errors import UserError
+from genever.runs import find_run
+
+if TYPE_CHECKING:
+    from genever.training import Opened
+
+__all__ = ["add_run_arguments", "opened_run"]
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's directory, or an experiment's name for its newest finished run")
+    parser.add_argument(
+        "-b",
+        "--binding",
+        action="append",
+        default=[],
+        metavar="'NAME.KEY = VALUE'",
+        help="another solver, guidance or metric than the run's own, such as 'Euler.num_steps = 4'; repeatable",
+    )
+    parser.add_argument("--root", default="runs", help="where runs live (default: %(default)s)")
+    parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
+    parser.add_argument("--weights", help="an average's name, or raw (default: the first average)")
+    parser.add_argument("--device", help="such as cuda:1 or cpu (default: a GPU where there is one)")
+
+
+def opened_run(arguments: argparse.Namespace) -> Opened:
+    """The run's model with its composition, under the bindings of the command line."""
+    directory = find_run(arguments.run, Path(arguments.root))
+    from genever.language import build, check, read, resolve
+    from genever.parts import load_catalog
+    from genever.training import open_run, pick_device
+
+    catalog = load_catalog()
+    config = read(str(directory.resolved), arguments.binding, catalog=catalog, runs_root=arguments.root)
+    errors = [problem for problem in check(config, catalog) if problem.level == "error"]
+    for problem in errors:
+        print(problem, file=sys.stderr)
+    if errors:
+        raise UserError(f"{directory.resolved} and the bindings given have {len(errors)} mistakes.")
+    try:
+        stage = build(resolve(config, catalog).text, catalog)
+        return open_run(
+            directory,
+            catalog,
+            device=pick_device(arguments.device),
+            stage=stage,
+            step=arguments.step,
+            weights=arguments.weights,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error

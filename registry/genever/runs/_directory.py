@@ -1,0 +1,150 @@
+"""A run's directory: the only state a run has. Everything here is written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genever.errors import UserError
+
+__all__ = ["RunDirectory", "find_run", "finished_runs", "git_state", "write_whole"]
+
+_STEP = "step_"
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes a text file so that a reader sees the old one or the new one, also after a crash."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    with open(aside, "w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(aside, file)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """`runs/<experiment>/<id>/`."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, root: Path, experiment: str, identity: str, facts: Mapping[str, Any]) -> RunDirectory:
+        """Makes a new run's directory; its id is the time and the composition's identity."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        directory = root / experiment / f"{stamp}-{identity[:8]}"
+        while True:
+            try:
+                directory.mkdir(parents=True)
+                break
+            except FileExistsError:
+                directory = directory.with_name(f"{stamp}-{identity[:8]}-{secrets.token_hex(2)}")
+        run = cls(directory)
+        run.checkpoints.mkdir()
+        run.samples.mkdir()
+        run.write_facts({**facts, "status": "created", "created": time.time(), "host": platform.node()})
+        return run
+
+    @property
+    def resolved(self) -> Path:
+        return self.path / "resolved.gin"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """run.json: status, lineage, versions, commit, seed, host, results."""
+        return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        write_whole(self.path / "run.json", json.dumps(facts, indent=2, sort_keys=True) + "\n")
+
+    def update_facts(self, **facts: Any) -> None:
+        self.write_facts({**self.facts, **facts})
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / f"{_STEP}{step:08d}"
+
+    def saved_steps(self) -> list[int]:
+        """Steps of the complete checkpoints, oldest first."""
+        if not self.checkpoints.is_dir():
+            return []
+        names = (entry.name for entry in self.checkpoints.iterdir() if entry.is_dir())
+        return sorted(int(name.removeprefix(_STEP)) for name in names if name.startswith(_STEP))
+
+    def append_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        with open(self.metrics, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps({"step": step, **values}) + "\n")
+
+    def read_metrics(self) -> Iterator[dict[str, float]]:
+        """Every complete line; the last may have been cut off by a kill."""
+        if not self.metrics.exists():
+            return
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+    def drop_metrics_after(self, step: int) -> None:
+        """Forgets what a run wrote after the checkpoint that it goes on from: every scalar stands once."""
+        kept = [line for line in self.read_metrics() if line["step"] <= step]
+        write_whole(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def finished_runs(root: Path, experiment: str) -> list[RunDirectory]:
+    """Finished runs of an experiment, oldest first."""
+    found = [RunDirectory(file.parent) for file in (root / experiment).glob("*/run.json")]
+    finished = [(run.facts, run) for run in found if run.facts.get("status") == "finished"]
+    return [run for _, run in sorted(finished, key=lambda pair: (pair[0]["created"], pair[1].path.name))]
+
+
+def find_run(name: str, root: Path) -> RunDirectory:
+    """A run by its path, or the newest finished run of an experiment. Raises UserError where there is none."""
+    if (Path(name) / "run.json").is_file():
+        return RunDirectory(Path(name))
+    runs = finished_runs(root, name)
+    if not runs:
+        known = sorted(
+            {str(file.parent.parent.relative_to(root)) for file in root.glob("**/run.json")} if root.is_dir() else []
+        )
+        listed = f" Known experiments: {', '.join(known)}." if known else ""
+        raise UserError(
+            f"no run at {name!r}, and no finished run of that name under {str(root)!r}.{listed} "
+            "Give a run's directory, or run that experiment first."
+        )
+    return runs[-1]
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """The commit of a checkout and whether it was changed; empty outside one."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout
+
+    try:
+        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(git("status", "--porcelain").strip())}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
