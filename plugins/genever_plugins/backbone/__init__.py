@@ -1,0 +1,16 @@
+"""Backbones: the networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genever import hookimpl
+
+if TYPE_CHECKING:
+    from genever import Registry
+
+
+@hookimpl
+def register_parts(registry: Registry) -> None:
+    """Offer the backbones."""
+    registry.add("backbone.DiT", "genever_plugins.backbone.dit:DiT")

@@ -1,0 +1,17 @@
+"""Conditioners: from labels and captions to what a backbone reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genever import hookimpl
+
+if TYPE_CHECKING:
+    from genever import Registry
+
+
+@hookimpl
+def register_parts(registry: Registry) -> None:
+    """Offer the conditioners."""
+    registry.add("conditioner.Classes", "genever_plugins.conditioner.classes:Classes")
+    registry.add("conditioner.Unconditional", "genever_plugins.conditioner.unconditional:Unconditional")
