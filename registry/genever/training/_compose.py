@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genever.slots import CodecModule, ConditionerModule, Dataset, Guidance, Loss, Sampler, Solver
+from genever.training._ahead import Ahead
 from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import derived_seed
 from genever.training._feed import Feed
@@ -115,7 +116,7 @@ class Composition:
     def feed(self, split: Literal["train", "validation"] = "train") -> Feed:
         """Batches of a split, as the stage asks for them."""
         return Feed(
-            dataset=self.data if split == "train" else self.validation,
+            samples=Ahead(self.data, self.stage.fetch_ahead) if split == "train" else Ahead(self.validation, 0),
             codec=self.codec,
             conditioner=self.conditioner,
             batch_size=self.stage.batch_size,

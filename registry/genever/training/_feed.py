@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from genever.slots import CodecModule, ConditionerModule, Dataset
+from genever.slots import CodecModule, ConditionerModule
+from genever.training._ahead import Ahead
 from genever.training._draws import Draws, derived_seed
 from genever.training._method import Update
 from genever.values import Samples
@@ -89,7 +90,7 @@ class Feed:
         accumulate: micro-batches that a global batch is split into.
     """
 
-    dataset: Dataset
+    samples: Ahead
     codec: CodecModule
     conditioner: ConditionerModule
     batch_size: int
@@ -111,14 +112,18 @@ class Feed:
         stream, part = divmod(self._calls, self.accumulate)
         self._calls += 1
         rows = slice(part * self.batch_size // self.accumulate, (part + 1) * self.batch_size // self.accumulate)
-        first = self.step * self.batch_size
-        indices = indices_at(len(self.dataset), self.seed, stream, first + rows.start, first + rows.stop)
+        indices = self._indices(self.step, stream, rows)
+        self.samples.expect(self._indices(self.step + 1, stream, rows))
         draws = Draws((self.seed, self.step, stream), rows, self.batch_size, self.device)
         return self.batch(indices, draws)
 
+    def _indices(self, step: int, stream: int, rows: slice) -> list[int]:
+        first, num = step * self.batch_size, len(self.samples.dataset)
+        return indices_at(num, self.seed, stream, first + rows.start, first + rows.stop)
+
     def batch(self, indices: Sequence[int], draws: Draws) -> Batch:
         """Chosen samples with chosen luck."""
-        samples = self.dataset.fetch(indices)
+        samples = self.samples.fetch(indices)
         images = samples.images.to(self.device, non_blocking=True)
         latent = self.codec.latent
         with torch.no_grad():

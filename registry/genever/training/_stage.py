@@ -62,6 +62,7 @@ class Stage:
         clip_norm: largest norm of a group's gradient. None = disable.
         compile: torch.compile the backbone.
         skip_nonfinite: optimizer steps with a loss or gradient that is not finite that are skipped before the run stops.
+        fetch_ahead: batches that are fetched ahead in threads; for data that is slow to read. 0 = fetch when needed.
         log_every: steps between two lines of scalars; the only points at which training waits for the device.
         validate_every: steps between two validation losses. None = only at the end.
         validate_samples: samples of the validation loss, at fixed noise and times. 0 = disable.
@@ -81,6 +82,7 @@ class Stage:
     #: What says where and how often, not what the result is: left out of a run's identity.
     infrastructure: ClassVar[tuple[str, ...]] = (
         "trackers",
+        "fetch_ahead",
         "log_every",
         "validate_every",
         "sample_every",
@@ -126,6 +128,7 @@ class Stage:
     clip_norm: Annotated[float, Gt(0)] | None = 1.0
     compile: bool = False
     skip_nonfinite: Annotated[int, Ge(0)] = 0
+    fetch_ahead: Annotated[int, Ge(0)] = 0
     log_every: Annotated[int, Ge(1)] = 50
     validate_every: Annotated[int, Ge(1)] | None = None
     validate_samples: Annotated[int, Ge(0)] = 256

@@ -1,0 +1,132 @@
+"""`genever check --build` and `--preflight`: what a run would cost, before it is queued."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genever.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from genever.language import Resolved
+    from genever.parts import Catalog
+    from genever.training import Method, Stage
+
+__all__ = ["build_report", "preflight"]
+
+_MIB = 2**20
+#: Adam's two moments; other optimizers keep as much or less.
+_MOMENTS = 2
+
+
+def build_report(resolved: Resolved, catalog: Catalog) -> list[str]:
+    """Builds the stage without allocating its weights. Returns lines: parameters by role and group, and memory.
+
+    Raises:
+        UserError: a part refuses what it is handed.
+    """
+    import torch
+
+    from genever.language import build
+    from genever.training import compose
+
+    try:
+        stage = build(resolved.text, catalog)
+        composition = compose(stage, device=torch.device("meta"))
+        rounds = composition.rounds()
+        method = rounds[0].start({})
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+    latent = composition.latent
+    lines = [f"latents    {latent.channels} x {latent.height} x {latent.width}"]
+    lines += [f"rounds     {len(rounds)} of {stage.steps} steps"] if len(rounds) > 1 else []
+    for role, module in method.roles.items():
+        count = sum(p.numel() for p in module.parameters())
+        lines.append(f"role       {role:<12} {count:>14,} parameters{'  frozen' if role in method.frozen else ''}")
+    for name, parameters in method.groups().items():
+        lines.append(f"group      {name:<12} {sum(p.numel() for p in parameters.values()):>14,} learn")
+    lines.append(f"memory     {_state_bytes(method, stage) / _MIB:,.0f} MiB for weights, gradients, moments and averages;")
+    lines.append("           activations come on top: --preflight measures them")
+    return lines
+
+
+def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> list[str]:
+    """Takes two real steps, saves, resumes for a third, samples. Returns lines: peak memory, seconds a step, the run's time.
+
+    Raises:
+        UserError: a part refuses what it is handed.
+    """
+    import torch
+
+    from genever.language import build
+    from genever.runs import RunDirectory
+    from genever.training import Trainer, compose, sample
+
+    stage = build(resolved.text, catalog)
+    short = dataclasses.replace(
+        stage, steps=3, save_every=2, log_every=1, sample_images=min(4, stage.sample_images), metrics=(), trackers=()
+    )
+    timed: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="genever-preflight-") as folder:
+        run = RunDirectory(Path(folder))
+        run.checkpoints.mkdir()
+        run.samples.mkdir()
+        try:
+            for stop_after in (2, 3):
+                composition = compose(dataclasses.replace(short, start=stage.start), device=device)
+                steps = iter(range(1, stop_after + 1))
+                trainer = Trainer(
+                    composition=composition,
+                    run=run,
+                    progress=lambda step, scalars: timed.append(time.perf_counter()),
+                    should_stop=lambda steps=steps, last=stop_after: next(steps, last) >= last,
+                )
+                _train_until_stopped(trainer)
+            began = time.perf_counter()
+            sample(composition, composition.model, range(4), solver=composition.solver, guidance=composition.guidance)
+        except (ValueError, OSError) as error:
+            raise UserError(str(error)) from error
+        sampling = time.perf_counter() - began
+    seconds = timed[1] - timed[0]
+    total = seconds * stage.steps * len(composition.rounds())
+    peak = (
+        torch.cuda.max_memory_allocated()
+        if device.type == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    return [
+        f"steps      2 taken, saved, resumed, 1 more, on {device}",
+        f"memory     {peak / _MIB:,.0f} MiB at the peak",
+        f"speed      {seconds:.3f} s a step, {stage.batch_size / seconds:,.0f} images/s; 4 samples in {sampling:.2f} s",
+        f"time       {_hours(total)} for {stage.steps * len(composition.rounds()):,} steps, without evaluation",
+    ]
+
+
+def _train_until_stopped(trainer: object) -> None:
+    from genever.training import Stopped, Trainer
+
+    assert isinstance(trainer, Trainer)
+    try:
+        trainer.train()
+    except Stopped:
+        return
+
+
+def _state_bytes(method: Method, stage: Stage) -> int:
+    seen = {id(p): p for module in method.roles.values() for p in module.parameters()}
+    weights = sum(p.numel() * p.element_size() for p in seen.values())
+    groups: Mapping[str, Mapping[str, torch.nn.Parameter]] = method.groups()
+    learning = sum(p.numel() * 4 for parameters in groups.values() for p in parameters.values())
+    return weights + learning * (1 + _MOMENTS + len(stage.averages or {}))
+
+
+def _hours(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {int(seconds % 60):02d} s"
