@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Literal
 
-from genever.parts._surface import BrokenPart, Surface
+from genever.parts._surface import BrokenPartError, Surface
 from genever.slots import SLOTS
 
 __all__ = ["Catalog", "PluginReport", "Registry"]
@@ -95,7 +95,7 @@ class Catalog:
         """What a part shows of itself, read from its source without importing it.
 
         Raises:
-            BrokenPart: its target does not exist or cannot be read.
+            BrokenPartError: its target does not exist or cannot be read.
         """
         if name not in self._read:
             self._read[name] = self._surface(name, name.partition(".")[0], self.targets[name])
@@ -112,7 +112,7 @@ class Catalog:
         """The class or function itself; imports it.
 
         Raises:
-            BrokenPart: it cannot be imported.
+            BrokenPartError: it cannot be imported.
         """
         module, _, path = (STAGE if name == "train" else self.targets[name]).partition(":")
         try:
@@ -120,7 +120,7 @@ class Catalog:
             for attribute in path.split("."):
                 found = getattr(found, attribute)
         except Exception as error:
-            raise BrokenPart(self._blame(name, f"{type(error).__name__}: {error}")) from error
+            raise BrokenPartError(self._blame(name, f"{type(error).__name__}: {error}")) from error
         return found
 
     def provider(self, name: str) -> PluginReport:
@@ -133,12 +133,13 @@ class Catalog:
         return tuple(r for r in failed if not r.tried or any(f".{name}".endswith(f".{selector}") for name in r.tried))
 
     def _surface(self, name: str, slot: str, target: str) -> Surface:
-        from genever.parts._reading import Unreadable, read_surface
+        from genever.parts._cache import cached_surface
+        from genever.parts._source import UnreadableError
 
         try:
-            return read_surface(target, name=name, slot=slot)
-        except Unreadable as error:
-            raise BrokenPart(self._blame(name, str(error))) from error
+            return cached_surface(target, name=name, slot=slot)
+        except UnreadableError as error:
+            raise BrokenPartError(self._blame(name, str(error))) from error
 
     def _blame(self, name: str, reason: str) -> str:
         whose = f" of {self.providers[name]}" if name in self.providers else ""

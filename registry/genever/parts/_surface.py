@@ -8,10 +8,10 @@ from typing import Literal
 
 from genever.errors import UserError
 
-__all__ = ["BrokenPart", "Parameter", "Surface"]
+__all__ = ["BrokenPartError", "Parameter", "Surface"]
 
 
-class BrokenPart(UserError):
+class BrokenPartError(UserError):
     """A part is registered, but its target cannot be read or imported. The message names the plugin and the reason."""
 
 
