@@ -144,10 +144,14 @@ class Loss(Protocol):
         """The estimate of grad log p_t(x_t)."""
         ...
 
+    def pair(self, velocity: Tensor, x_t: Tensor, t: Float[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
+        """The (x_1, x_0) whose path goes through x_t at t with this velocity."""
+        ...
+
     def errors(
         self, output: Tensor, *, x_t: Tensor, t: Float[Tensor, " batch"], x_1: Tensor, x_0: Tensor
     ) -> Float[Tensor, " batch"]:
-        """Weighted error of each sample. Any target velocity on the path is the pair `pair(path, x_t, velocity, t)`."""
+        """Weighted error of each sample. Any target velocity is the pair `pair(velocity, x_t, t)`."""
         ...
 
 

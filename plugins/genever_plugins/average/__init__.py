@@ -1,0 +1,15 @@
+"""Averages: the decay of an exponential moving average of weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genever import hookimpl
+
+if TYPE_CHECKING:
+    from genever import Registry
+
+
+@hookimpl
+def register_parts(registry: Registry) -> None:
+    registry.add("average.Constant", "genever_plugins.average.constant:Constant")
