@@ -1,0 +1,15 @@
+"""Data: images, and what is known of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genever import hookimpl
+
+if TYPE_CHECKING:
+    from genever import Registry
+
+
+@hookimpl
+def register_parts(registry: Registry) -> None:
+    registry.add("data.Digits", "genever_plugins.data.digits:Digits")
