@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +78,7 @@ SLOTS: tuple[str, ...] = (
 )
 
 
+@runtime_checkable
 class Path(Protocol):
     """A Gaussian probability path x_t = alpha(t) x_1 + sigma(t) x_0.
 
@@ -100,18 +101,21 @@ class Path(Protocol):
         ...
 
 
+@runtime_checkable
 class Weighting(Protocol):
     """The weight of each sample's error, relative to the plain error of a loss's own prediction kind."""
 
     def __call__(self, t: Float[Tensor, " batch"], *, path: Path, prediction: str) -> Float[Tensor, " batch"]: ...
 
 
+@runtime_checkable
 class Distance(Protocol):
     """The distance of a prediction from its target: a mean over dimensions, one number per sample."""
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Float[Tensor, " batch"]: ...
 
 
+@runtime_checkable
 class Loss(Protocol):
     """The path, the prediction kind, the conversions, the weighting and the distance.
 
@@ -155,12 +159,14 @@ class Loss(Protocol):
         ...
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Draws training times in [0, 1]."""
 
     def __call__(self, num: int, *, generator: torch.Generator, context: TimeContext) -> Float[Tensor, " num"]: ...
 
 
+@runtime_checkable
 class Network(Protocol):
     """A built backbone, an `nn.Module`.
 
@@ -181,12 +187,14 @@ class Network(Protocol):
         ...
 
 
+@runtime_checkable
 class Backbone(Protocol):
     """Builds the network. It declares by `provides` what it has: "taps", "classes", "text"."""
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module: ...
 
 
+@runtime_checkable
 class ConditionerModule(Protocol):
     """A built conditioner, an `nn.Module`: from a sample's label or caption to what a backbone reads."""
 
@@ -203,6 +211,7 @@ class ConditionerModule(Protocol):
     def __call__(self, cond: Int[Tensor, " batch *rest"]) -> Condition: ...
 
 
+@runtime_checkable
 class Conditioner(Protocol):
     """Builds the module that turns labels or captions into what a backbone reads.
 
@@ -214,6 +223,7 @@ class Conditioner(Protocol):
     def build(self, data: DataSpec) -> nn.Module: ...
 
 
+@runtime_checkable
 class CodecModule(Protocol):
     """A built codec, an `nn.Module`: images in [-1, 1] to latents of about unit variance, and back, with gradient."""
 
@@ -226,12 +236,14 @@ class CodecModule(Protocol):
     def decode(self, latents: Tensor) -> Tensor: ...
 
 
+@runtime_checkable
 class Codec(Protocol):
     """Builds the module that turns images into latents and back."""
 
     def build(self, data: DataSpec) -> nn.Module: ...
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """A map from index to sample; the same index gives the same sample, always."""
 
@@ -241,12 +253,14 @@ class Dataset(Protocol):
     def fetch(self, indices: Sequence[int]) -> Samples: ...
 
 
+@runtime_checkable
 class Data(Protocol):
     """Images, and what is known of them."""
 
     def build(self, split: Literal["train", "validation"]) -> Dataset: ...
 
 
+@runtime_checkable
 class EncoderModule(Protocol):
     """A frozen network, an `nn.Module`, whose features others compare with."""
 
@@ -255,12 +269,14 @@ class EncoderModule(Protocol):
     def __call__(self, images: Float[Tensor, " batch channels height width"]) -> Float[Tensor, " batch tokens width"]: ...
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Features of clean images in [-1, 1]: tokens in row-major order on a grid of the asked size."""
 
     def build(self, data: DataSpec, grid: tuple[int, int]) -> nn.Module: ...
 
 
+@runtime_checkable
 class RewardModel(Protocol):
     """A built reward."""
 
@@ -269,18 +285,21 @@ class RewardModel(Protocol):
         ...
 
 
+@runtime_checkable
 class Reward(Protocol):
     """What is good about an image. Provides "differentiable" where a gradient may be taken through it."""
 
     def build(self, composition: Composition) -> RewardModel: ...
 
 
+@runtime_checkable
 class Aligner(Protocol):
     """Maps a Method to a Method: adds a term on features, or rebuilds the step around a reward or a preference."""
 
     def align(self, method: Regression, composition: Composition) -> Method: ...
 
 
+@runtime_checkable
 class Tuner(Protocol):
     """Decides which weights learn, and what is worth keeping of them elsewhere."""
 
@@ -289,12 +308,14 @@ class Tuner(Protocol):
         ...
 
 
+@runtime_checkable
 class Distiller(Protocol):
     """Maps the base method and a frozen teacher (`composition.teacher`) to a student's rounds."""
 
     def distil(self, method: Regression, composition: Composition) -> Sequence[Round]: ...
 
 
+@runtime_checkable
 class Solver(Protocol):
     """Goes from noise to data along a field."""
 
@@ -303,6 +324,7 @@ class Solver(Protocol):
         ...
 
 
+@runtime_checkable
 class Guidance(Protocol):
     """Combines network outputs under a condition and without it."""
 
@@ -313,6 +335,7 @@ class Guidance(Protocol):
         ...
 
 
+@runtime_checkable
 class Metric(Protocol):
     """Judges what a model makes."""
 
@@ -321,12 +344,14 @@ class Metric(Protocol):
         ...
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """The factor on a learning rate: a pure function of the step."""
 
     def __call__(self, step: int, num_steps: int) -> float: ...
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """Builds torch optimizers for one group of parameters."""
 
@@ -335,6 +360,7 @@ class Optimizer(Protocol):
     def build(self, parameters: Mapping[str, nn.Parameter]) -> Sequence[torch.optim.Optimizer]: ...
 
 
+@runtime_checkable
 class Average(Protocol):
     """The decay of an exponential moving average of weights: a pure function of the step."""
 
@@ -343,6 +369,7 @@ class Average(Protocol):
         ...
 
 
+@runtime_checkable
 class Writer(Protocol):
     """An open tracker."""
 
@@ -351,6 +378,7 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Follows a run as it goes. `step` is where a resumed run goes on: anything later is to be dropped."""
 

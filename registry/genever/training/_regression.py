@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -24,6 +24,7 @@ class Forward:
         x_0: noise; x_1: data; x_t: between them at t [batch].
         cond: the condition, after dropout.
         features: of the taps that this term asked for, in its order.
+        roles: the method's networks; a term calls its own from here, as the trainer may have wrapped them.
         step: the training step of this round.
     """
 
@@ -34,10 +35,12 @@ class Forward:
     cond: Tensor
     output: Tensor
     features: tuple[Tensor, ...]
+    roles: Mapping[str, nn.Module]
     batch: Batch
     step: int
 
 
+@runtime_checkable
 class Term(Protocol):
     """A term added to the base method's loss, reading features of the same forward pass.
 
@@ -112,6 +115,7 @@ class Regression:
             cond=cond,
             output=output.float(),
             features=features,
+            roles=self.roles,
             batch=batch,
             step=step,
         )
