@@ -12,5 +12,6 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_parts(registry: Registry) -> None:
+    """Offer the tuners."""
     registry.add("tuner.Full", "genever_plugins.tuner.full:Full")
     registry.add("tuner.LoRA", "genever_plugins.tuner.lora:LoRA")

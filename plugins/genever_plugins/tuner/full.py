@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from genever.training import Composition, Tuned, frozen_copy, named_parameters
 from safetensors.torch import save_file
 from torch import nn
-
-from genever.training import Composition, Tuned, frozen_copy, named_parameters
 
 __all__ = ["Full"]
 

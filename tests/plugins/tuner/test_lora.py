@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from genever_plugins.tuner.lora import LoRA
+from peft import PeftModel
+
+
+def inputs(num=8):
+    generator = torch.Generator().manual_seed(3)
+    x, t = torch.randn(num, 2, 1, 1, generator=generator), torch.rand(num, generator=generator)
+    return x, t, torch.zeros(num, dtype=torch.int64)
+
+
+def shaken(composition):
+    """The composition, its adapter no longer at its start."""
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in composition.tuned.learns.values():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return composition
+
+
+@pytest.mark.parametrize("init", ["kaiming", "gaussian"])
+def test_lora_leaves_the_output_unchanged_at_the_start_bit_for_bit(toy, init):
+    plain, tuned = toy.compose().model, toy.compose(tuner=LoRA(rank=4, init=init)).model
+    assert torch.equal(plain(*inputs())[0], tuned(*inputs())[0])
+
+
+def test_lora_learns_nothing_but_adapters_of_rank_times_in_plus_out_weights(toy):
+    learns = toy.compose(tuner=LoRA(rank=4), backbone=toy.MLP(width=32, depth=3)).tuned.learns
+    assert all(".lora_" in name for name in learns)
+    assert sum(parameter.numel() for parameter in learns.values()) == 3 * 2 * 4 * (32 + 32)
+
+
+def test_lora_training_moves_only_what_learns(toy):
+    composition = toy.compose(tuner=LoRA(rank=2))
+    before = {name: p.detach().clone() for name, p in composition.model.named_parameters()}
+    toy.train(composition, composition.rounds()[0].start({}), 3)
+    moved = {f"model.{name}" for name, p in composition.model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == set(composition.tuned.learns)
+
+
+def test_lora_starts_from_the_seed_alone(toy):
+    first = toy.compose(tuner=LoRA(), seed=1).tuned.learns
+    torch.manual_seed(99)
+    same, other = toy.compose(tuner=LoRA(), seed=1).tuned.learns, toy.compose(tuner=LoRA(), seed=2).tuned.learns
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_lora_building_leaves_the_global_generator_alone(toy):
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    toy.compose(tuner=LoRA())
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_lora_reference_is_the_model_before_tuning_and_holds_no_parameters(toy):
+    plain, composition = toy.compose().model, shaken(toy.compose(tuner=LoRA()))
+    reference = composition.tuned.reference()
+    assert not list(reference.parameters())
+    assert torch.equal(reference(*inputs())[0], plain(*inputs())[0])
+    assert not torch.equal(composition.model(*inputs())[0], plain(*inputs())[0])
+
+
+def test_lora_reference_keeps_what_the_trainer_froze(toy):
+    composition = toy.compose(tuner=LoRA())
+    name, parameter = next(iter(composition.tuned.learns.items()))
+    parameter.requires_grad_(False)
+    before = {key: p.requires_grad for key, p in composition.tuned.learns.items()}
+    composition.tuned.reference()(*inputs())
+    assert before == {key: p.requires_grad for key, p in composition.tuned.learns.items()}
+    assert not before[name]
+
+
+def test_lora_merge_gives_the_adapted_output_in_the_plain_networks_layout(toy):
+    composition = shaken(toy.compose(tuner=LoRA(rank=4, alpha=8.0)))
+    adapted = composition.model(*inputs())[0]
+    composition.tuned.merge()
+    assert composition.model.state_dict().keys() == toy.compose().model.state_dict().keys()
+    torch.testing.assert_close(composition.model(*inputs())[0], adapted, rtol=0, atol=1e-5)
+
+
+def test_lora_export_loads_with_peft_in_a_fresh_network(toy, tmp_path):
+    composition, plain = shaken(toy.compose(tuner=LoRA(rank=4, alpha=2.0))), toy.compose().model
+    composition.tuned.export(tmp_path)
+    plain.network = PeftModel.from_pretrained(plain.network, str(tmp_path))
+    torch.testing.assert_close(plain(*inputs())[0], composition.model(*inputs())[0], rtol=0, atol=0)
+    saved = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (saved["peft_type"], saved["r"], saved["lora_alpha"]) == ("LORA", 4, 2.0)
+
+
+def test_lora_rank_stabilised_scales_by_the_root_of_the_rank(toy):
+    plain = toy.compose().model(*inputs())[0]
+    one = {"rank": 16, "targets": ["blocks.2.mlp.fc2"]}
+    scaled = shaken(toy.compose(tuner=LoRA(**one))).model(*inputs())[0] - plain
+    stabilised = shaken(toy.compose(tuner=LoRA(**one, rank_stabilised=True))).model(*inputs())[0] - plain
+    torch.testing.assert_close(stabilised, 4 * scaled, rtol=1e-3, atol=1e-5)
+
+
+def test_lora_targets_match_by_ending_and_by_pattern(toy):
+    found = [toy.compose(tuner=LoRA(targets=[one])).tuned.learns for one in ("fc1", "blocks.0.mlp.fc1", "blocks.*")]
+    assert [len(learns) for learns in found] == [2 * 3, 2 * 1, 2 * 6]
+
+
+def test_lora_names_layers_where_a_target_matches_none(toy):
+    with pytest.raises(ValueError, match=r"'qkv' in tuner.LoRA.targets matches no linear layer .*mlp.fc1.*mlp.fc2"):
+        toy.compose(tuner=LoRA(targets=["fc1", "qkv"]))
+
+
+def test_lora_names_layers_where_its_default_targets_match_none(toy):
+    with pytest.raises(ValueError, match=r"tuner.LoRA.targets = None matches no linear layer .*first, last"):
+        toy.compose(tuner=LoRA(), backbone=toy.MLP(depth=0))
