@@ -9,7 +9,7 @@ from genever.parts._source import Found, Module, Sources
 
 __all__ = ["annotation_text", "default_text", "dotted_name"]
 
-#: Names of these modules are written bare; any other is written with its whole path, so that a bare name is never a stranger's.
+#: Names of these modules are written bare; any other with its whole path, so that a bare name is never a stranger's.
 _BARE = ("annotated_types", "builtins", "collections.abc", "genever.slots", "typing", "typing_extensions")
 _BUILTIN = {"Dict": "dict", "FrozenSet": "frozenset", "List": "list", "Set": "set", "Tuple": "tuple", "Type": "type"}
 
@@ -92,19 +92,16 @@ class _Speller(ast.NodeTransformer):
         if head == "Literal":
             node.slice = _Constants(self.sources, self.module).visit(node.slice)
             return node
-        if head == "Annotated" and isinstance(node.slice, ast.Tuple):
-            first, *rest = node.slice.elts
-            node.slice.elts = [
-                self.visit(first),
-                *(one if isinstance(one, ast.Constant) else self.visit(one) for one in rest),
-            ]
-            return node
-        node.slice = self.visit(node.slice)
-        if head == "Optional":
-            return ast.BinOp(node.slice, ast.BitOr(), ast.Constant(None))
-        if head == "Union" and isinstance(node.slice, ast.Tuple):
-            return _joined(node.slice.elts)
+        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        rest = self._metadata if head == "Annotated" else self.visit
+        inner = [*map(self.visit, inner[:1]), *map(rest, inner[1:])]
+        if head in ("Optional", "Union"):
+            return _joined([*inner, ast.Constant(None)] if head == "Optional" else inner)
+        node.slice = ast.Tuple(inner) if isinstance(node.slice, ast.Tuple) else inner[0]
         return node
+
+    def _metadata(self, node: ast.expr) -> ast.AST:
+        return node if isinstance(node, ast.Constant) else self.visit(node)
 
     def _spelt(self, node: ast.expr) -> ast.AST:
         dotted = dotted_name(node)

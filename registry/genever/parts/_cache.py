@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zlib
 from dataclasses import fields
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 
-from genever.parts._reading import read_surface
-from genever.parts._source import Sources, UnreadableError, find_file, stamp_of
+from genever.parts._files import Stamp, UnreadableError, find_file, stamp_of
 from genever.parts._surface import Parameter, Surface
 
 __all__ = ["cached_surface"]
@@ -27,21 +26,25 @@ def cached_surface(target: str, *, name: str, slot: str) -> Surface:
     Raises:
         UnreadableError: as `read_surface`.
     """
-    key = (target, name, slot, find_file(target.partition(":")[0]), _reader())
-    entry = _folder() / f"{blake2b(repr(key).encode(), digest_size=16).hexdigest()}.json"
-    kept = _kept(entry)
+    key = repr((target, name, slot, find_file(target.partition(":")[0]), _reader()))
+    entry = _folder() / f"{name}-{zlib.crc32(key.encode()):08x}.json"
+    kept = _kept(entry, key)
     if kept is not None:
         return kept
+    # Not imported where the cache has the answer.
+    from genever.parts._reading import read_surface
+    from genever.parts._source import Sources
+
     sources = Sources()
     surface = read_surface(target, name=name, slot=slot, sources=sources)
-    _keep(entry, surface, sources)
+    _keep(entry, key, surface, sources.stamps)
     return surface
 
 
-def _kept(entry: Path) -> Surface | None:
+def _kept(entry: Path, key: str) -> Surface | None:
     try:
         known = json.loads(entry.read_bytes())
-        if any(stamp_of(file) != tuple(stamp) for file, stamp in known["files"].items()):
+        if known["key"] != key or any(stamp_of(file) != tuple(stamp) for file, stamp in known["files"].items()):
             return None
         said = known["surface"]
         parameters = tuple(Parameter(**one) for one in said.pop("parameters"))
@@ -51,13 +54,13 @@ def _kept(entry: Path) -> Surface | None:
         return None
 
 
-def _keep(entry: Path, surface: Surface, sources: Sources) -> None:
+def _keep(entry: Path, key: str, surface: Surface, stamps: dict[str, Stamp]) -> None:
     said = {one.name: getattr(surface, one.name) for one in fields(Surface)}
     said["parameters"] = [vars(parameter) for parameter in surface.parameters]
     aside = entry.with_suffix(f".{os.getpid()}")
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"files": sources.stamps, "surface": said}), encoding="utf-8")
+        aside.write_text(json.dumps({"key": key, "files": stamps, "surface": said}), encoding="utf-8")
         aside.replace(entry)
     except OSError:
         aside.unlink(missing_ok=True)

@@ -132,9 +132,19 @@ class Catalog:
         failed = [report for report in self.reports if report.status == "failed"]
         return tuple(r for r in failed if not r.tried or any(f".{name}".endswith(f".{selector}") for name in r.tried))
 
+    def broken_parts(self, report: PluginReport) -> dict[str, str]:
+        """The parts of a plugin whose target does not exist or cannot be read, and why."""
+        found: dict[str, str] = {}
+        for name in report.parts:
+            try:
+                self.surface(name)
+            except BrokenPartError as error:
+                found[name] = str(error.__cause__)
+        return found
+
     def _surface(self, name: str, slot: str, target: str) -> Surface:
         from genever.parts._cache import cached_surface
-        from genever.parts._source import UnreadableError
+        from genever.parts._files import UnreadableError
 
         try:
             return cached_surface(target, name=name, slot=slot)

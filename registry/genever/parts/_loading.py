@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -19,7 +20,7 @@ from genever.parts._catalog import Catalog, PluginReport, Registry
 from genever.parts._hooks import PROJECT, HookSpecs
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 __all__ = ["load_catalog"]
 
@@ -134,7 +135,13 @@ def _report(point: EntryPoint, status: str, reason: str = "", **more: object) ->
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
+    return _name_and_version(point.dist) if point.dist else ("unknown", "")
+
+
+@cache
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    # Each of the two parses the whole METADATA file anew.
+    return distribution.name, distribution.version
 
 
 def _ours(point: EntryPoint) -> bool:

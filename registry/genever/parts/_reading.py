@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from genever.parts._annotations import annotation_text, default_text, dotted_name
 from genever.parts._docstring import parse_docstring
-from genever.parts._source import Found, Sources, UnreadableError
+from genever.parts._files import UnreadableError
+from genever.parts._source import Found, Sources
 from genever.parts._surface import Parameter, Surface
 
 __all__ = ["read_surface"]
@@ -104,7 +104,7 @@ class _Reading:
         places = [*said.posonlyargs, *said.args]
         defaults = [*[None] * (len(places) - len(said.defaults)), *said.defaults]
         hidden = max(own, len(said.posonlyargs))
-        pairs = [*zip(places, defaults, strict=True)][hidden:] + [*zip(said.kwonlyargs, said.kw_defaults, strict=True)]
+        pairs = zip([*places[hidden:], *said.kwonlyargs], [*defaults[hidden:], *said.kw_defaults], strict=True)
         parameters = {one.arg: self._parameter(found, one.arg, one.annotation, default) for one, default in pairs}
         return _Constructor(parameters, accepts_any=said.kwarg is not None)
 
