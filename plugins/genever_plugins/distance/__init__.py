@@ -12,4 +12,5 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_parts(registry: Registry) -> None:
+    registry.add("distance.Huber", "genever_plugins.distance.huber:Huber")
     registry.add("distance.L2", "genever_plugins.distance.l2:L2")

@@ -12,4 +12,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_parts(registry: Registry) -> None:
+    registry.add("loss.DDPM", "genever_plugins.loss.ddpm:DDPM")
+    registry.add("loss.EDM", "genever_plugins.loss.edm:EDM")
     registry.add("loss.FlowMatching", "genever_plugins.loss.flow_matching:FlowMatching")
+    registry.add("loss.ScoreMatching", "genever_plugins.loss.score_matching:ScoreMatching")
+    registry.add("loss.VPrediction", "genever_plugins.loss.v_prediction:VPrediction")

@@ -1,8 +1,8 @@
-"""The weighted error of each sample, in the space of what the network predicts."""
+"""The weighted error of each sample, in the space of what the network returns."""
 
 from __future__ import annotations
 
-from genever.slots import Distance, Path, Weighting
+from genever.slots import Distance
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,15 +15,8 @@ def over(t: Float[Tensor, " batch"], x: Tensor) -> Tensor:
 
 
 def weighted_error(
-    output: Tensor,
-    target: Tensor,
-    t: Float[Tensor, " batch"],
-    *,
-    path: Path,
-    prediction: str,
-    weighting: Weighting | None,
-    distance: Distance | None,
+    output: Tensor, target: Tensor, *, weights: Float[Tensor, " batch"] | None, distance: Distance | None
 ) -> Float[Tensor, " batch"]:
-    """The distance of the output from its target times the weight of its time; None = the mean square, and weight 1."""
+    """The distance of each output from its target times its weight; None = the mean square, and weight 1."""
     error = (output - target).square().flatten(1).mean(1) if distance is None else distance(output, target)
-    return error if weighting is None else weighting(t, path=path, prediction=prediction) * error
+    return error if weights is None else weights * error

@@ -62,12 +62,7 @@ class FlowMatching:
     def errors(
         self, output: Tensor, *, x_t: Tensor, t: Float[Tensor, " batch"], x_1: Tensor, x_0: Tensor
     ) -> Float[Tensor, " batch"]:
-        return weighted_error(
-            output,
-            x_1 - x_0,
-            t,
-            path=self.path,
-            prediction=self.prediction,
-            weighting=self.weighting,
-            distance=self.distance,
-        )
+        weights = None
+        if self.weighting is not None:
+            weights = self.weighting(t, path=self.path, prediction=self.prediction)
+        return weighted_error(output, x_1 - x_0, weights=weights, distance=self.distance)

@@ -13,3 +13,4 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     registry.add("optimizer.AdamW", "genever_plugins.optimizer.adamw:AdamW")
+    registry.add("optimizer.Muon", "genever_plugins.optimizer.muon:Muon")

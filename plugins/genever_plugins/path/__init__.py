@@ -13,3 +13,6 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     registry.add("path.Linear", "genever_plugins.path.linear:Linear")
+    registry.add("path.VE", "genever_plugins.path.ve:VE")
+    registry.add("path.VPCosine", "genever_plugins.path.vp_cosine:VPCosine")
+    registry.add("path.VPLinear", "genever_plugins.path.vp_linear:VPLinear")

@@ -12,5 +12,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_parts(registry: Registry) -> None:
+    registry.add("sampler.CosMap", "genever_plugins.sampler.cos_map:CosMap")
     registry.add("sampler.LogitNormal", "genever_plugins.sampler.logit_normal:LogitNormal")
+    registry.add("sampler.Mode", "genever_plugins.sampler.mode:Mode")
+    registry.add("sampler.Shifted", "genever_plugins.sampler.shifted:Shifted")
     registry.add("sampler.Uniform", "genever_plugins.sampler.uniform:Uniform")

@@ -12,4 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_parts(registry: Registry) -> None:
-    return None
+    registry.add("schedule.Constant", "genever_plugins.schedule.constant:Constant")
+    registry.add("schedule.Cosine", "genever_plugins.schedule.cosine:Cosine")
+    registry.add("schedule.LinearDecay", "genever_plugins.schedule.linear_decay:LinearDecay")
+    registry.add("schedule.Warmup", "genever_plugins.schedule.warmup:Warmup")

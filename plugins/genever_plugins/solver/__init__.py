@@ -12,5 +12,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_parts(registry: Registry) -> None:
+    registry.add("solver.Ancestral", "genever_plugins.solver.ancestral:Ancestral")
+    registry.add("solver.DDIM", "genever_plugins.solver.ddim:DDIM")
     registry.add("solver.Euler", "genever_plugins.solver.euler:Euler")
+    registry.add("solver.FlowSDE", "genever_plugins.solver.flow_sde:FlowSDE")
     registry.add("solver.Heun", "genever_plugins.solver.heun:Heun")

@@ -12,4 +12,6 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_parts(registry: Registry) -> None:
-    return None
+    registry.add("weighting.CosMap", "genever_plugins.weighting.cos_map:CosMap")
+    registry.add("weighting.InverseVariance", "genever_plugins.weighting.inverse_variance:InverseVariance")
+    registry.add("weighting.MinSNR", "genever_plugins.weighting.min_snr:MinSNR")
