@@ -26,6 +26,7 @@ __all__ = [
     "Aligner",
     "Average",
     "Backbone",
+    "ClassifierModule",
     "Codec",
     "CodecModule",
     "Conditioner",
@@ -270,10 +271,25 @@ class EncoderModule(Protocol):
 
 
 @runtime_checkable
-class Encoder(Protocol):
-    """Features of clean images in [-1, 1]: tokens in row-major order on a grid of the asked size."""
+class ClassifierModule(EncoderModule, Protocol):
+    """An encoder that also tells the data's classes apart: what an encoder builds that provides "classifier"."""
 
-    def build(self, data: DataSpec, grid: tuple[int, int]) -> nn.Module: ...
+    @property
+    def accuracy(self) -> float:
+        """Its own accuracy on real images that it was not trained on."""
+        ...
+
+    def logits(self, images: Float[Tensor, " batch channels height width"]) -> Float[Tensor, " batch classes"]: ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Features of clean images in [-1, 1]: tokens in row-major order on a grid of the asked size.
+
+    A grid of (1, 1) asks for the one token that says most about the whole image.
+    """
+
+    def build(self, composition: Composition, grid: tuple[int, int]) -> nn.Module: ...
 
 
 @runtime_checkable
@@ -364,7 +380,7 @@ class Optimizer(Protocol):
 class Average(Protocol):
     """The decay of an exponential moving average of weights: a pure function of the step."""
 
-    def decay(self, step: int) -> float:
+    def decay_at(self, step: int) -> float:
         """average <- decay * average + (1 - decay) * weights, after step `step` (the first is 0)."""
         ...
 

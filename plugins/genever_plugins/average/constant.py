@@ -12,18 +12,18 @@ __all__ = ["Constant"]
 
 @dataclass(frozen=True, kw_only=True)
 class Constant:
-    """The same decay after every step; half of the average is younger than ln 2 / (1 - value) steps.
+    """The same decay after every step; half of the average is younger than ln 2 / (1 - decay) steps.
 
     The average starts as the weights at the start of a round, and forgets them as slowly as it learns.
 
     Args:
-        value: the decay. 0 = the weights themselves.
+        decay: the decay. 0 = the weights themselves.
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
 
-    value: Annotated[float, Ge(0), Lt(1)] = 0.9999
+    decay: Annotated[float, Ge(0), Lt(1)] = 0.9999
 
-    def decay(self, step: int) -> float:
-        return self.value
+    def decay_at(self, step: int) -> float:
+        return self.decay

@@ -39,5 +39,5 @@ class Power:
         roots = np.roots([1, 7, 16 - inverse, 12 - inverse])
         return float(max(root.real for root in roots))
 
-    def decay(self, step: int) -> float:
+    def decay_at(self, step: int) -> float:
         return (1 - 1 / (step + 1)) ** (self.gamma + 1)

@@ -15,13 +15,13 @@ class Warmup:
     """decay = min(value, (1 + n) / (10 + n)) after step n: short memory at first, so that the start is soon forgotten.
 
     Args:
-        value: the decay in the long run.
+        decay: the decay in the long run.
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
 
-    value: Annotated[float, Ge(0), Lt(1)] = 0.9999
+    decay: Annotated[float, Ge(0), Lt(1)] = 0.9999
 
-    def decay(self, step: int) -> float:
-        return min(self.value, (1 + step) / (10 + step))
+    def decay_at(self, step: int) -> float:
+        return min(self.decay, (1 + step) / (10 + step))

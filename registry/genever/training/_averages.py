@@ -33,7 +33,7 @@ class Averages:
         """average <- decay * average + (1 - decay) * weights, after step `step` of this round."""
         weights = list(self.parameters.values())
         for name, part in self.parts.items():
-            torch._foreach_lerp_(list(self.copies[name].values()), weights, 1.0 - part.decay(step))
+            torch._foreach_lerp_(list(self.copies[name].values()), weights, 1.0 - part.decay_at(step))
 
     @contextmanager
     def lent(self, name: str) -> Iterator[None]:
