@@ -44,9 +44,10 @@ class Method(Protocol):
         frozen: the roles whose weights never change in this round; a checkpoint stores them once.
     """
 
-    roles: Mapping[str, nn.Module]
-    frozen: frozenset[str]
-
+    @property
+    def roles(self) -> Mapping[str, nn.Module]: ...
+    @property
+    def frozen(self) -> frozenset[str]: ...
     def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
         """The parameters that learn, by optimizer group and then by 'role.name'."""
         ...

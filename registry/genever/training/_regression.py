@@ -49,10 +49,12 @@ class Term(Protocol):
         roles: networks that it brings along. Those not in `frozen` learn together with the model.
     """
 
-    taps: Sequence[int]
-    roles: Mapping[str, nn.Module]
-    frozen: frozenset[str]
-
+    @property
+    def taps(self) -> Sequence[int]: ...
+    @property
+    def roles(self) -> Mapping[str, nn.Module]: ...
+    @property
+    def frozen(self) -> frozenset[str]: ...
     def active(self, step: int) -> bool:
         """Whether it counts at this step; a step without it is bit-identical to one that never had it."""
         ...

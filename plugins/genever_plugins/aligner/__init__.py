@@ -1,0 +1,17 @@
+"""Aligners: a term on features added to a method, or a step rebuilt around a reward."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genever import hookimpl
+
+if TYPE_CHECKING:
+    from genever import Registry
+
+
+@hookimpl
+def register_parts(registry: Registry) -> None:
+    """Offer the aligners."""
+    registry.add("aligner.FlowGRPO", "genever_plugins.aligner.flow_grpo:FlowGRPO")
+    registry.add("aligner.REPA", "genever_plugins.aligner.repa:REPA")

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from genever_plugins.aligner.flow_grpo import FlowGRPO, advantages
+from genever_plugins.conditioner.classes import Classes
+from genever_plugins.solver.flow_sde import FlowSDE
+from genever_plugins.tuner.full import Full
+from genever_plugins.tuner.lora import LoRA
+
+
+@dataclass(frozen=True, kw_only=True)
+class Near:
+    """Rewards images near a point, or near the point that is asked for by their label."""
+
+    points: tuple[tuple[float, ...], ...] = ((0.5, 0.5),)
+
+    def build(self, composition):
+        points = torch.tensor(self.points)
+
+        def reward(images, samples):
+            labels = torch.zeros(len(images), dtype=torch.int64) if samples.labels is None else samples.labels
+            return -(images.flatten(1) - points[labels]).norm(dim=1)
+
+        return reward
+
+
+def grpo(**settings):
+    return FlowGRPO(**{"reward": Near(), "solver": FlowSDE(num_steps=4), "group_size": 8, "num_updates": 1, **settings})
+
+
+def composed(toy, aligner, **parts):
+    composition = toy.compose(aligner=aligner, batch_size=32, **parts)
+    return composition, composition.rounds()[0].start({})
+
+
+def first_rollout(composition, method):
+    return method.rollout(next(replace(composition.feed(), batch_size=32 // method.part.group_size)))
+
+
+@pytest.mark.parametrize("tuner", [Full(), LoRA(rank=4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_grpo_first_importance_ratio_is_exactly_1(toy, tuner, dtype):
+    composition, method = composed(toy, grpo(), tuner=tuner, accumulate=2)
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32, cache_enabled=False):
+        seen = toy.train(composition, method, 2)
+    assert len(seen["model/ratio_error"]) == 2 * 2 * 3
+    assert set(seen["model/ratio_error"]) == {0.0}
+
+
+def test_grpo_second_update_of_a_rollout_is_off_policy(toy):
+    composition, method = composed(toy, grpo(num_updates=2))
+    error = toy.train(composition, method, 1)["model/ratio_error"]
+    assert error[:3] == [0.0] * 3
+    assert min(error[3:]) > 0
+
+
+def test_grpo_first_gradient_is_minus_the_advantage_times_that_of_the_log_probability(toy):
+    composition, method = composed(toy, grpo(kl_weight=0.0))
+    rollout, learns = first_rollout(composition, method), list(method.learns.values())
+    found = torch.autograd.grad(method.losses(rollout, 1, {})["policy"], learns)
+    mean, std = method.solver.step(method.field("model", rollout.cond, rollout.null), rollout.states[1], 1)
+    log_prob = method.solver.log_prob(rollout.states[2], mean, std)
+    wanted = torch.autograd.grad(-(rollout.advantages * log_prob).mean(), learns)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize(("sign", "learns"), [(1.0, False), (-1.0, True)])
+def test_grpo_ratio_beyond_the_clip_gives_no_gradient_on_the_better_side_alone(toy, sign, learns):
+    composition, method = composed(toy, grpo(kl_weight=0.0))
+    rollout = first_rollout(composition, method)
+    rollout = replace(
+        rollout,
+        log_probs=tuple(log_prob - 0.1 for log_prob in rollout.log_probs),
+        advantages=torch.full_like(rollout.advantages, sign),
+    )
+    gradients = torch.autograd.grad(method.losses(rollout, 0, {})["policy"], list(method.learns.values()))
+    assert any(gradient.any() for gradient in gradients) == learns
+
+
+def test_advantages_of_a_group_have_mean_0_and_population_std_1():
+    found = advantages(torch.randn(5, 24, generator=torch.Generator().manual_seed(0)), 5.0)
+    torch.testing.assert_close(found.mean(1), torch.zeros(5), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.std(1, unbiased=False), torch.ones(5), rtol=0, atol=1e-3)
+
+
+def test_advantages_of_equal_rewards_are_exactly_0_and_large_ones_are_clipped():
+    rewards = torch.tensor([[0.1] * 50, [1.0] + [0.0] * 49])
+    found = advantages(rewards, 5.0)
+    assert not found[0].any()
+    assert found.max() == 5.0
+
+
+@pytest.mark.parametrize("tuner", [Full(), LoRA(rank=4)])
+def test_grpo_divergence_from_the_reference_is_0_at_first_and_exact_later(toy, tuner):
+    composition, method = composed(toy, grpo(kl_weight=1.0), tuner=tuner)
+    rollout = first_rollout(composition, method)
+    assert method.losses(rollout, 0, {})["kl"].item() == 0.0
+    with torch.no_grad():
+        for parameter in method.learns.values():
+            parameter.add_(0.1)
+    found = method.losses(rollout, 0, {})["kl"]
+    means = [
+        method.solver.step(method.field(role, rollout.cond, rollout.null), rollout.states[0], 0) for role in method.roles
+    ]
+    (mean, std), (wanted, _) = means
+    normal = torch.distributions.Normal
+    exact = torch.distributions.kl_divergence(normal(mean, std), normal(wanted, std)).mean()
+    assert found.item() > 0
+    torch.testing.assert_close(found, exact)
+
+
+def test_grpo_reference_keeps_its_weights_while_the_model_learns(toy):
+    composition, method = composed(toy, grpo())
+    before = {name: value.clone() for name, value in method.roles["reference"].state_dict().items()}
+    toy.train(composition, method, 2, rate=1e-2)
+    assert all(torch.equal(value, before[name]) for name, value in method.roles["reference"].state_dict().items())
+    assert any(not torch.equal(value, before[name]) for name, value in composition.model.state_dict().items())
+
+
+def test_grpo_keeps_no_reference_without_its_weight(toy):
+    _, method = composed(toy, grpo(kl_weight=0.0))
+    assert set(method.roles) == {"model"}
+
+
+def test_grpo_rollouts_do_not_depend_on_how_the_batch_is_split(toy):
+    states = []
+    for accumulate in (1, 2):
+        composition, method = composed(toy, grpo(), accumulate=accumulate)
+        conditions = replace(composition.feed(), batch_size=4)
+        rollouts = [method.rollout(next(conditions)) for _ in range(accumulate)]
+        states.append(torch.cat([rollout.states[-1] for rollout in rollouts]))
+    torch.testing.assert_close(*states)
+
+
+def test_grpo_groups_share_a_condition_and_are_judged_by_it(toy):
+    points = tuple((float(label), -float(label)) for label in range(3))
+    parts = {"data": toy.labelled(toy.gaussian(), 3), "conditioner": Classes(dropout=0.5)}
+    composition, method = composed(toy, grpo(reward=Near(points=points)), **parts)
+    rollout = first_rollout(composition, method)
+    cond = rollout.cond.view(-1, 8)
+    assert (cond == cond[:, :1]).all()
+    assert len(cond[:, 0].unique()) > 1
+    distance = (rollout.states[-1].clamp(-1, 1).flatten(1) - torch.tensor(points)[rollout.cond]).norm(dim=1)
+    torch.testing.assert_close(rollout.rewards.flatten(), -distance)
+
+
+def test_grpo_moves_a_gaussian_towards_what_is_rewarded(toy):
+    data, goal = toy.gaussian((-0.3, 0.0), std=0.3), torch.tensor([0.3, 0.3])
+    aligner = grpo(reward=Near(points=(tuple(goal.tolist()),)), clip=1e-2, group_size=16, num_updates=2, kl_weight=0.0)
+    composition = toy.compose(data=data, aligner=aligner, batch_size=128)
+    base = toy.compose(data=data, batch_size=128)
+    toy.train(base, base.rounds()[0].start({}), 300, rate=3e-3)
+    composition.model.load_state_dict(base.model.state_dict())
+    reward = toy.train(composition, composition.rounds()[0].start({}), 30, rate=1e-3)["model/reward"]
+    assert reward[0] == pytest.approx(-0.75, abs=0.1)
+    assert reward[-1] > -0.35
+
+
+def test_grpo_names_the_keys_where_groups_do_not_fit_the_batch(toy):
+    with pytest.raises(ValueError, match=r"train.batch_size = 32 .*aligner.FlowGRPO.group_size = 12 .* multiple of 12"):
+        composed(toy, grpo(group_size=12))
+
+
+def test_grpo_needs_a_step_to_learn_from(toy):
+    with pytest.raises(ValueError, match=r"aligner.FlowGRPO.solver takes 1 step"):
+        composed(toy, grpo(solver=FlowSDE(num_steps=1)))
+
+
+def test_grpo_method_state_is_empty_and_loads(toy):
+    _, method = composed(toy, grpo())
+    method.load_state_dict(method.state_dict())
+    assert method.state_dict() == {}
