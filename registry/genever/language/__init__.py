@@ -1,0 +1,27 @@
+"""The experiment language: gin files, read without a gin global, checked in one pass, frozen, built by gin itself."""
+
+from genever.errors import UserError
+from genever.language._build import build, config_str
+from genever.language._check import check
+from genever.language._config import Binding, Config, Key, Start
+from genever.language._problems import Problem
+from genever.language._read import read
+from genever.language._resolve import Resolved, resolve
+from genever.language._start import experiment_name, find_run
+
+__all__ = [
+    "Binding",
+    "Config",
+    "Key",
+    "Problem",
+    "Resolved",
+    "Start",
+    "UserError",
+    "build",
+    "check",
+    "config_str",
+    "experiment_name",
+    "find_run",
+    "read",
+    "resolve",
+]

@@ -1,0 +1,128 @@
+"""What a config composes: from `train` along its references, under their scopes. Only what is reached here has an effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from genever.language._config import Binding, Key
+from genever.language._parts import ROOT, Parts
+from genever.language._problems import Place
+from genever.language._values import Reference, leaves
+
+__all__ = ["Composition", "Node", "compose"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A part, built under some scopes."""
+
+    scopes: tuple[str, ...]
+    part: str
+
+    def to(self, reference: Reference) -> Node:
+        """What a reference among this part's values means: a scope of its own replaces the one it stands in, as in gin."""
+        return Node(reference.scopes or self.scopes, reference.part)
+
+
+@dataclass
+class Composition:
+    """The parts that are built, in the order in which they are first named.
+
+    Args:
+        values: of each part, by parameter.
+        reached_by: the binding that first names a part; the root has none.
+        used: every binding that sets some part's value.
+    """
+
+    values: dict[Node, dict[str, Binding]] = field(default_factory=dict)
+    reached_by: dict[Node, Binding] = field(default_factory=dict)
+    used: dict[Key, Binding] = field(default_factory=dict)
+
+    @property
+    def root(self) -> dict[str, Binding]:
+        """The values of `train`."""
+        return self.values[Node((), ROOT)]
+
+    def place_of(self, node: Node, otherwise: Place) -> Place:
+        """The line that first names a part; what no line names stands elsewhere."""
+        binding = self.reached_by.get(node)
+        return binding.place if binding and binding.origin != "default" else otherwise
+
+    def children(self, node: Node) -> Iterator[Node]:
+        """The parts that a part's values name."""
+        for binding in self.values[node].values():
+            yield from references(node, binding)
+
+    def named_by(self, node: Node, parameter: str) -> tuple[Node, ...]:
+        """The parts that one value of a part names."""
+        binding = self.values[node].get(parameter)
+        return tuple(references(node, binding)) if binding else ()
+
+
+def references(node: Node, binding: Binding) -> Iterator[Node]:
+    """The parts that a value names, where the value belongs to a part."""
+    for leaf in leaves(binding.value):
+        if isinstance(leaf, Reference):
+            yield node.to(leaf)
+
+
+def compose(
+    bindings: Mapping[Key, Binding], parts: Parts, *, leave_out: Callable[[str, str], bool] = lambda part, parameter: False
+) -> Composition:
+    """Follows `train`.
+
+    Args:
+        leave_out: parameters that are passed over, by (part, parameter).
+    """
+    by_part: dict[str, list[Binding]] = {}
+    for binding in bindings.values():
+        by_part.setdefault(binding.key.part, []).append(binding)
+    composition, waiting = Composition(), [Node((), ROOT)]
+    while waiting:
+        node = waiting.pop()
+        if node in composition.values:
+            continue
+        found = {**_defaults(node, parts), **_effective(node, by_part.get(node.part, ()))}
+        found = {name: binding for name, binding in found.items() if not leave_out(node.part, name)}
+        composition.values[node] = _in_order(found, node, parts)
+        composition.used.update({binding.key: binding for binding in found.values()})
+        for binding in reversed(composition.values[node].values()):
+            for child in references(node, binding):
+                composition.reached_by.setdefault(child, binding)
+                waiting.append(child)
+    return composition
+
+
+def _effective(node: Node, bindings: Iterable[Binding]) -> dict[str, Binding]:
+    """The bindings of a part under its scopes; the inner scope wins."""
+    found: dict[str, Binding] = {}
+    for binding in sorted(bindings, key=lambda binding: len(binding.key.scopes)):
+        if node.scopes[: len(binding.key.scopes)] == binding.key.scopes:
+            found[binding.key.parameter] = binding
+    return found
+
+
+def _defaults(node: Node, parts: Parts) -> dict[str, Binding]:
+    surface = parts.readable(node.part)
+    named = surface.defaults.items() if surface else ()
+    return {
+        parameter: Binding(
+            Key("", node.part, parameter),
+            Reference((), part, True),
+            Place("default", 0),
+            "default",
+            Reference((), part, True),
+        )
+        for parameter, part in named
+        if part in parts.names
+    }
+
+
+def _in_order(found: dict[str, Binding], node: Node, parts: Parts) -> dict[str, Binding]:
+    surface = parts.readable(node.part)
+    order = [parameter.name for parameter in surface.parameters] if surface else []
+    return {
+        name: found[name]
+        for name in sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    }

@@ -1,0 +1,118 @@
+"""An experiment as it was read: immutable, every value with its place and what it replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from genever.language._problems import Place, Problem, shown_path
+from genever.language._values import source
+
+__all__ = ["Binding", "Config", "Key", "MacroBinding", "Start"]
+
+Origin = Literal["file", "-b", "start", "default"]
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """What a binding sets.
+
+    Args:
+        scope: such as 'outer/inner', or ''.
+        part: its full name where it is known, else as written.
+    """
+
+    scope: str
+    part: str
+    parameter: str
+
+    def __str__(self) -> str:
+        return (f"{self.scope}/" if self.scope else "") + f"{self.part}.{self.parameter}"
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return tuple(self.scope.split("/")) if self.scope else ()
+
+
+@dataclass(frozen=True)
+class MacroBinding:
+    """`NAME = value`."""
+
+    name: str
+    value: object
+    place: Place
+    replaced: tuple[MacroBinding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One value.
+
+    Args:
+        value: with macros put in and full names.
+        written: as it stands in the file.
+        part: the part's name as it stands in the file.
+        macros: those that went into the value, in order.
+        replaced: the bindings of the same key that this one overrode, the oldest first.
+    """
+
+    key: Key
+    value: object
+    place: Place
+    origin: Origin = "file"
+    written: object = None
+    part: str = ""
+    macros: tuple[MacroBinding, ...] = ()
+    replaced: tuple[Binding, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The value as gin text."""
+        return source(self.value)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What `train.start` was found to mean.
+
+    Args:
+        written: the value in the file.
+        run: the directory of the run, which has finished or was named by its path. None = there is none yet.
+        pinned: how the run is named in a frozen file: '<experiment>/<id>', or its path.
+        experiment: the gin file of that name, which stood in for a run that is not there yet.
+    """
+
+    written: str
+    run: Path | None = None
+    pinned: str = ""
+    experiment: Path | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """An experiment, read.
+
+    Args:
+        path: its gin file.
+        name: such as 'digits/pretrain'.
+        bindings: by key; those taken over from the start lie among them.
+        problems: those found while reading.
+        complete: False where an include is missing, so that an absent value means nothing.
+        readable: False where a statement could not be read, so that an unused value means nothing.
+    """
+
+    path: Path
+    name: str
+    bindings: Mapping[Key, Binding]
+    macros: Mapping[str, MacroBinding]
+    problems: tuple[Problem, ...] = ()
+    start: Start | None = None
+    complete: bool = True
+    readable: bool = True
+
+    @property
+    def file(self) -> str:
+        """The gin file, as a user would write it."""
+        return shown_path(self.path)

@@ -1,0 +1,203 @@
+"""Files and their includes, one upon the other: which value wins, what it replaced, and whether that was meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from genever.language._config import Binding, Key, MacroBinding, Origin
+from genever.language._parse import Assignment, Include, parse
+from genever.language._parts import Parts
+from genever.language._problems import Place, Problem, listed, nearest, shown_path
+from genever.language._values import UNREADABLE, Reference, mapped, source
+
+__all__ = ["Layers"]
+
+MAX_BYTES = 1 << 20
+MAX_INCLUDES = 32
+COMMAND_LINE = "-b"
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A file that is being read, and the include statement that led to it."""
+
+    path: Path
+    shown: str
+    included_at: Place | None
+
+
+@dataclass
+class Layers:
+    """Collects bindings; a later one wins."""
+
+    parts: Parts
+    bindings: dict[Key, Binding] = field(default_factory=dict)
+    macros: dict[str, MacroBinding] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    complete: bool = True
+    readable: bool = True
+    _open: list[_Open] = field(default_factory=list)
+    _includers: dict[str, set[str]] = field(default_factory=dict)
+
+    def add_file(self, path: Path, included_at: Place | None = None) -> None:
+        """Reads a file and, where it says so, the files that it includes."""
+        shown = shown_path(path)
+        text = self._text_of(path, included_at or Place(shown, 1), included_at is not None)
+        if text is None:
+            return
+        self._includers.setdefault(shown, set()).update(opened.shown for opened in self._open)
+        self._open.append(_Open(Path(os.path.realpath(path)), shown, included_at))
+        for statement in parse(text, shown):
+            match statement:
+                case Include(file, place):
+                    self._include(file, place)
+                case Assignment():
+                    self._assign(statement, "file")
+                case Problem():
+                    self._complain(statement)
+        self._open.pop()
+
+    def add_bindings(self, bindings: Sequence[str]) -> None:
+        """Reads what `-b` says; it wins over every file."""
+        for line, text in enumerate(bindings, start=1):
+            place = Place(COMMAND_LINE, line)
+            if refusal := _refusal_of_binding(text):
+                self._complain(Problem.at(place, refusal))
+                continue
+            for statement in parse(text.strip(), COMMAND_LINE, line):
+                match statement:
+                    case Assignment():
+                        self._assign(replace(statement, place=place), "-b")
+                    case Problem():
+                        self._complain(replace(statement, line=line))
+                    case Include(file):
+                        self._complain(Problem.at(place, f"-b includes {file!r}. Includes belong into the gin file."))
+
+    def _complain(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        self.readable = False
+
+    def _warn(self, place: Place, message: str) -> None:
+        self.problems.append(Problem.at(place, message, "warning"))
+
+    def _include(self, file: str, place: Place) -> None:
+        path = self._open[-1].path.parent / os.path.expanduser(file.replace("\0", "?"))
+        chain, real = [opened.path for opened in self._open], Path(os.path.realpath(path))
+        if real in chain:
+            cycle = [opened.shown for opened in self._open[chain.index(real) :]]
+            message = f"include {file!r} closes a cycle: {' -> '.join([*cycle, cycle[0]])}. Take one of these includes out."
+            self.problems.append(Problem.at(place, message))
+        elif len(self._open) >= MAX_INCLUDES:
+            message = f"include {file!r} lies more than {MAX_INCLUDES} includes deep. Include fewer files in each other."
+            self.problems.append(Problem.at(place, message))
+        else:
+            self.add_file(path, place)
+
+    def _text_of(self, path: Path, place: Place, included: bool) -> str | None:
+        text, complaint = read_text(path, included)
+        if complaint:
+            self.problems.append(Problem.at(place, complaint))
+            self.complete = self.readable = False
+        return text
+
+    def _assign(self, statement: Assignment, origin: Origin) -> None:
+        if not statement.parameter:
+            self._assign_macro(statement)
+            return
+        value = mapped(statement.value, self._with_full_names)
+        part = self.parts.full_name(statement.part) or statement.part
+        key = Key(statement.scope, part, statement.parameter)
+        new = Binding(key, value, statement.place, origin, statement.value, statement.part)
+        if old := self.bindings.pop(key, None):
+            self._judge(str(key), old, new)
+            new = replace(new, replaced=(*old.replaced, replace(old, replaced=())))
+        self.bindings[key] = new
+
+    def _assign_macro(self, statement: Assignment) -> None:
+        name = f"{statement.scope}/{statement.part}" if statement.scope else statement.part
+        new = MacroBinding(name, mapped(statement.value, self._with_full_names), statement.place)
+        if old := self.macros.pop(name, None):
+            self._judge(f"the macro {name}", old, new)
+            new = replace(new, replaced=(*old.replaced, replace(old, replaced=())))
+        self.macros[name] = new
+
+    def _with_full_names(self, leaf: object) -> object:
+        if isinstance(leaf, Reference):
+            return replace(leaf, part=self.parts.full_name(leaf.part) or leaf.part)
+        return leaf
+
+    def _judge(self, key: str, old: Binding | MacroBinding, new: Binding | MacroBinding) -> None:
+        """Whether a value was meant to replace another."""
+        if old.value is UNREADABLE or new.value is UNREADABLE:
+            return
+        if old.place.file == new.place.file:
+            if old.place.line != new.place.line or new.place.file == COMMAND_LINE:
+                self._warn(
+                    new.place, f"{key} was already set to {source(old.value)} at {old.place}. Leave one of the two out."
+                )
+        elif old.place.file in self._includers.get(new.place.file, ()) and source(old.value) != source(new.value):
+            self._warn(
+                self._include_below(old.place.file),
+                f"This include sets {key} to {source(new.value)} ({new.place}) and undoes {source(old.value)} of {old.place}. "
+                "Move the include above it.",
+            )
+
+    def _include_below(self, file: str) -> Place:
+        """The include statement of a file that is being followed; of the file that is read, where that one is closed."""
+        files = [opened.shown for opened in self._open]
+        opened = self._open[files.index(file) + 1] if file in files[:-1] else self._open[-1]
+        assert opened.included_at is not None
+        return opened.included_at
+
+
+def read_text(path: Path, included: bool = False) -> tuple[str | None, str]:
+    """The text of a gin file, or why there is none."""
+    what = f"include {path.name!r}" if included else "The file"
+    try:
+        if path.is_dir():
+            return None, f"{what} is a directory ({shown_path(path)}). Name a gin file in it{_gin_files(path)}."
+        if not path.exists():
+            return None, f"{what} does not exist: {shown_path(path)}.{_like(path)}"
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            return None, f"{what} is not a text file of at most 1 MiB ({shown_path(path)}). Name a gin file."
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return (
+            None,
+            f"{what} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x} ({shown_path(path)}). Save it as UTF-8.",
+        )
+    except (OSError, ValueError) as error:
+        return None, f"{what} cannot be read: {getattr(error, 'strerror', None) or error} ({shown_path(path)})."
+    if not included and not text.strip():
+        return (
+            None,
+            "The file is empty. Write at least train.data, train.backbone, train.loss, train.sampler and train.steps.",
+        )
+    return text.replace("\r\n", "\n").replace("\r", "\n"), ""
+
+
+def _gin_files(folder: Path) -> str:
+    names = sorted(found.name for found in folder.glob("*.gin"))
+    return f", such as {listed(names[:3])}" if names else ""
+
+
+def _like(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f" The directory {shown_path(folder)} does not exist either."
+    names = tuple(sorted(found.name for found in folder.glob("*.gin") if found.name != path.name))
+    if close := nearest(path.name, names):
+        return f" Did you mean {shown_path(folder / close[0])}?"
+    return f" The directory holds: {listed(names, 10)}." if names else " The directory holds no gin file."
+
+
+def _refusal_of_binding(text: str) -> str | None:
+    first = text.split(maxsplit=1)[0] if text.strip() else ""
+    if first in ("include", "import", "from"):
+        return f"{text!r} is not a binding. Write {first} statements into the gin file; -b takes 'Part.parameter = value'."
+    if "=" not in text:
+        return f"{text!r} has no '='. Write -b 'Part.parameter = value'."
+    return None

@@ -1,0 +1,57 @@
+"""The catalog as the language sees it: `train` among the parts, and a broken part as a value instead of an exception."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from genever.language._problems import nearest
+from genever.parts import BrokenPartError, Catalog, Surface
+
+__all__ = ["ROOT", "Parts"]
+
+ROOT = "train"
+
+
+class Parts:
+    """Answers of a catalog, remembered."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.names = tuple(catalog.names())
+        self.find = cache(self._find)
+        self.surface = cache(self._surface)
+
+    def _find(self, selector: str) -> tuple[str, ...]:
+        return (ROOT,) if selector == ROOT else tuple(self.catalog.find(selector))
+
+    def full_name(self, selector: str) -> str | None:
+        """The one part that a name means."""
+        found = self.find(selector)
+        return found[0] if len(found) == 1 else None
+
+    def _surface(self, name: str) -> Surface | BrokenPartError | None:
+        """What a part shows of itself; why it cannot; None where there is no such part."""
+        try:
+            if name == ROOT:
+                return self.catalog.stage
+            return self.catalog.surface(name) if name in self.names else None
+        except BrokenPartError as error:
+            return error
+
+    def readable(self, name: str) -> Surface | None:
+        """What a part shows of itself, if it can."""
+        surface = self.surface(name)
+        return surface if isinstance(surface, Surface) else None
+
+    def of_slot(self, slot: str) -> tuple[str, ...]:
+        """The parts of a slot, by full name."""
+        return tuple(name for name in self.names if name.startswith(f"{slot}."))
+
+    def short(self, name: str) -> str:
+        """The bare name of a part where it is unambiguous, else the full one."""
+        bare = name.rpartition(".")[2]
+        return bare if self.find(bare) == (name,) else name
+
+    def nearest(self, selector: str) -> tuple[str, ...]:
+        """The parts that a name was probably meant to be."""
+        return nearest(selector, (*self.names, ROOT))

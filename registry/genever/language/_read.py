@@ -1,0 +1,101 @@
+"""From a gin file and `-b` bindings to a config."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from genever.language._composition import compose
+from genever.language._config import Binding, Config, Key, Start
+from genever.language._layers import Layers
+from genever.language._macros import Expansion
+from genever.language._parts import ROOT, Parts
+from genever.language._problems import Problem
+from genever.language._start import FROZEN, experiment_name, find_start, known_starts
+from genever.parts import Catalog
+
+__all__ = ["read"]
+
+START = Key("", ROOT, "start")
+
+
+def read(path: Path | str, bindings: Sequence[str] = (), *, catalog: Catalog, runs_root: Path | str = "runs") -> Config:
+    """Reads an experiment. A user's mistakes are collected in `Config.problems`, never raised.
+
+    Args:
+        bindings: what `-b` says; it wins over the file.
+        runs_root: where the runs are that `train.start` may name.
+    """
+    return _Reader(Parts(catalog), Path(runs_root)).read(Path(path), bindings, ())
+
+
+@dataclass
+class _Reader:
+    parts: Parts
+    runs_root: Path
+
+    def read(self, path: Path, bindings: Sequence[str], chain: tuple[str, ...]) -> Config:
+        """Reads a file; `chain` names the experiments whose start led here."""
+        layers = Layers(self.parts)
+        layers.add_file(path)
+        layers.add_bindings(bindings)
+        expansion = Expansion(layers.macros)
+        config = Config(
+            path=path,
+            name=experiment_name(path),
+            bindings={key: expansion.expanded(binding) for key, binding in layers.bindings.items()},
+            macros=layers.macros,
+            problems=(*layers.problems, *expansion.problems),
+            complete=layers.complete,
+            readable=layers.readable,
+        )
+        return self._with_start(replace(config, problems=(*layers.problems, *expansion.problems)), chain)
+
+    def _with_start(self, config: Config, chain: tuple[str, ...]) -> Config:
+        binding = config.bindings.get(START)
+        if binding is None or not isinstance(binding.value, str):
+            return config
+        start = find_start(binding.value, experiment=config.path, runs_root=self.runs_root)
+        chain = (*chain, config.name)
+        if start is None:
+            known = known_starts(binding.value, experiment=config.path, runs_root=self.runs_root)
+            return _complain(
+                config, binding, f"train.start = {binding.source} is neither a finished run nor an experiment.{known}"
+            )
+        if start.experiment and experiment_name(start.experiment) in chain:
+            cycle = " -> ".join([*chain, experiment_name(start.experiment)])
+            return _complain(
+                config, binding, f"Experiments start from each other in a circle: {cycle}. One must start from scratch."
+            )
+        return self._inheriting(replace(config, start=start), binding, self._start_config(start, chain))
+
+    def _start_config(self, start: Start, chain: tuple[str, ...]) -> Config:
+        if start.experiment:
+            return self.read(start.experiment, (), chain)
+        assert start.run is not None
+        layers = Layers(self.parts)
+        layers.add_file(start.run / FROZEN)
+        return Config(start.run / FROZEN, start.written, layers.bindings, layers.macros, tuple(layers.problems))
+
+    def _inheriting(self, config: Config, binding: Binding, start: Config) -> Config:
+        """The config, with the start's bindings under its own: those that its unset slots need."""
+        errors = [problem for problem in start.problems if problem.level == "error"]
+        if errors:
+            return _complain(
+                config,
+                binding,
+                f"train.start = {binding.source} has errors of its own, such as {errors[0].file}:{errors[0].line}: {errors[0].message}",
+            )
+        stage = self.parts.readable(ROOT)
+        wanted = {name for name in (stage.inherited if stage else ()) if Key("", ROOT, name) not in config.bindings}
+        taken = compose(start.bindings, self.parts, leave_out=lambda part, name: part == ROOT and name not in wanted).used
+        bindings = {key: replace(b, origin="start") for key, b in taken.items() if b.origin != "default"}
+        for key, own in config.bindings.items():
+            under = bindings.pop(key, None)
+            bindings[key] = replace(own, replaced=(under, *own.replaced)) if under else own
+        return replace(config, bindings=bindings)
+
+
+def _complain(config: Config, binding: Binding, message: str) -> Config:
+    return replace(config, problems=(*config.problems, Problem.at(binding.place, message)), complete=False)
