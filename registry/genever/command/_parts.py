@@ -57,10 +57,8 @@ def _meant(catalog: Catalog, what: str) -> str:
 def _nearest(catalog: Catalog, what: str) -> str:
     bare = {name.partition(".")[2].lower(): name for name in catalog.names()}
     known = {**bare, **{name.lower(): name for name in (*catalog.names(), *SLOTS, "train")}}
-    near = difflib.get_close_matches(what.lower(), known, n=3)
-    if near:
-        return f"Did you mean {' or '.join(dict.fromkeys(known[one] for one in near))}?"
-    return "`genever parts` lists them all."
+    near = difflib.get_close_matches(what.lower(), known, n=1)
+    return f"Did you mean {known[near[0]]}?" if near else "`genever parts` lists them all."
 
 
 def _listing(catalog: Catalog, slot: str | None, names: Sequence[str]) -> str:

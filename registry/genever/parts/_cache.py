@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import zlib
+from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -63,7 +64,8 @@ def _keep(entry: Path, key: str, surface: Surface, stamps: dict[str, Stamp]) -> 
         aside.write_text(json.dumps({"key": key, "files": stamps, "surface": said}), encoding="utf-8")
         aside.replace(entry)
     except OSError:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
 
 
 @cache

@@ -27,7 +27,7 @@ class PluginReport:
         status: 'left out' = not named in GENEVER_PLUGINS.
         reason: why it is not loaded; '' = it is.
         parts: full names of the parts that it provides.
-        tried: full names that it wanted to provide before it failed.
+        tried: full names of all that it wanted to provide; () = unknown, it failed before it could say.
         seconds: what importing it took.
     """
 

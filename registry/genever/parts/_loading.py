@@ -78,7 +78,9 @@ class _Loading:
                 _register(point, registry)
             self._refuse_taken(registry)
         except (Exception, SystemExit) as error:
-            return _report(point, "failed", _reason(error), tried=tuple(registry.targets))
+            # A hook that was cut short could have offered anything.
+            tried = tuple(registry.targets) if isinstance(error, _RefusedError) else ()
+            return _report(point, "failed", _reason(error), tried=tried)
         report = _report(point, "loaded", parts=tuple(registry.targets), seconds=time.perf_counter() - begin)
         self.targets.update(registry.targets)
         self.providers.update(dict.fromkeys(registry.targets, report))
