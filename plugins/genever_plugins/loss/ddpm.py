@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genever_plugins.loss._gaussian import Gaussian
-from genever_plugins.path.vp_linear import VPLinear
 
 __all__ = ["DDPM"]
 
@@ -36,7 +35,7 @@ class DDPM(Gaussian):
     provides: ClassVar[tuple[str, ...]] = ("gaussian",)
     needs: ClassVar[tuple[str, ...]] = ()
 
-    path: Path = field(default_factory=VPLinear)
+    path: Path
     weighting: Weighting | None = None
     distance: Distance | None = None
 

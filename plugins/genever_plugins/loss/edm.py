@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genever_plugins.loss._error import over
 from genever_plugins.loss._gaussian import Gaussian
-from genever_plugins.path.linear import Linear
+from genever_plugins.loss._straight import Straight
 
 __all__ = ["EDM"]
 
@@ -47,7 +47,7 @@ class EDM(Gaussian):
     weighting: Weighting | None = None
     distance: Distance | None = None
 
-    path = Linear()
+    path = Straight()
     prediction = "data"
 
     def inputs(self, x_t: Tensor, t: Float[Tensor, " batch"]) -> tuple[Tensor, Tensor]:

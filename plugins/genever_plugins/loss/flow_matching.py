@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genever_plugins.loss._error import over, weighted_error
-from genever_plugins.path.linear import Linear
+from genever_plugins.loss._straight import Straight
 
 __all__ = ["FlowMatching"]
 
@@ -38,7 +38,7 @@ class FlowMatching:
     weighting: Weighting | None = None
     distance: Distance | None = None
 
-    path = Linear()
+    path = Straight()
     prediction = "velocity"
 
     def inputs(self, x_t: Tensor, t: Float[Tensor, " batch"]) -> tuple[Tensor, Tensor]:

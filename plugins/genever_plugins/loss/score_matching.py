@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from genever_plugins.loss._error import over
 from genever_plugins.loss._gaussian import Gaussian
-from genever_plugins.path.ve import VE
 
 __all__ = ["ScoreMatching"]
 
@@ -38,7 +37,7 @@ class ScoreMatching(Gaussian):
     provides: ClassVar[tuple[str, ...]] = ("gaussian",)
     needs: ClassVar[tuple[str, ...]] = ()
 
-    path: Path = field(default_factory=VE)
+    path: Path
     weighting: Weighting | None = None
     distance: Distance | None = None
 

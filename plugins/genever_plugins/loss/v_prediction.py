@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from genever.slots import Distance, Path, Weighting
@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genever_plugins.loss._gaussian import Gaussian
-from genever_plugins.path.vp_cosine import VPCosine
 
 __all__ = ["VPrediction"]
 
@@ -23,7 +22,7 @@ class VPrediction(Gaussian):
     against this project's velocity.
 
     Args:
-        path: any whose alpha and sigma are not 0 together.
+        path: any whose alpha and sigma are not 0 together, such as @path.VPCosine().
         weighting: of v's error. None = 1 at every time, which is SNR + 1 for the data's error.
         distance: between v's. None = the mean square.
 
@@ -35,7 +34,7 @@ class VPrediction(Gaussian):
     provides: ClassVar[tuple[str, ...]] = ("gaussian",)
     needs: ClassVar[tuple[str, ...]] = ()
 
-    path: Path = field(default_factory=VPCosine)
+    path: Path
     weighting: Weighting | None = None
     distance: Distance | None = None
 
