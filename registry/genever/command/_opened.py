@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,19 +34,16 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def opened_run(arguments: argparse.Namespace) -> Opened:
     """The run's model with its composition, under the bindings of the command line."""
     directory = find_run(arguments.run, Path(arguments.root))
-    from genever.language import build, check, read, resolve
+    from genever.language import build, read, resolve
     from genever.parts import load_catalog
     from genever.training import open_run, pick_device
 
     catalog = load_catalog()
-    config = read(str(directory.resolved), arguments.binding, catalog=catalog, runs_root=arguments.root)
-    errors = [problem for problem in check(config, catalog) if problem.level == "error"]
-    for problem in errors:
-        print(problem, file=sys.stderr)
-    if errors:
-        raise UserError(f"{directory.resolved} and the bindings given have {len(errors)} mistakes.")
     try:
-        stage = build(resolve(config, catalog).text, catalog)
+        stage = None
+        if arguments.binding:
+            config = read(directory.resolved, arguments.binding, catalog=catalog, runs_root=arguments.root)
+            stage = build(resolve(config, catalog).text, catalog)
         return open_run(
             directory,
             catalog,

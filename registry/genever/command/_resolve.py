@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from genever.command._experiment import add_experiment_arguments
 from genever.language import read, resolve
 from genever.parts import load_catalog
 
@@ -13,18 +13,8 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `genever resolve` takes."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="the gin file of an experiment")
-    parser.add_argument(
-        "-b",
-        "--binding",
-        action="append",
-        default=[],
-        metavar="'Name.key = value'",
-        help="set a value over the file; repeatable",
-    )
-    parser.add_argument("--root", type=Path, default=Path("runs"), metavar="DIR", help="where runs live (default: runs)")
-    parser.add_argument("--json", action="store_true", help="print resolved.json: where each value came from")
+    add_experiment_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print resolved.json: where each value comes from")
 
 
 def run(arguments: argparse.Namespace) -> int:

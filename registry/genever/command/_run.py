@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genever.command._experiment import add_experiment_arguments, read_experiment
 from genever.errors import UserError
-from genever.runs import RunDirectory, find_run, git_state, write_whole
+from genever.runs import RunDirectory, git_state, write_whole
 
 if TYPE_CHECKING:
     from genever.language import Resolved
@@ -45,19 +45,23 @@ def run(arguments: argparse.Namespace) -> int:
 def create_run(resolved: Resolved, catalog: Catalog, root: Path, file: Path) -> RunDirectory:
     """Freezes a resolved experiment into a new run's directory."""
     facts: dict[str, Any] = {
-        "experiment": resolved.experiment,
+        "experiment": resolved.name,
         "identity": resolved.identity,
-        "seed": resolved.value("train.seed"),
         "git": git_state(file.resolve().parent),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("genever", "torch", "gin-config", "diffusers", "peft")},
         "plugins": {report.name: report.version for report in catalog.reports if report.parts},
     }
-    start = resolved.value("train.start")
-    if start is not None:
-        origin = find_run(start, root)
-        facts["start"] = {"name": start, "run": str(origin.path.resolve()), "identity": origin.facts.get("identity")}
-    directory = RunDirectory.create(root, resolved.experiment, resolved.identity, facts)
+    if resolved.start is not None:
+        if resolved.start.run is None:
+            raise UserError(resolved.note)
+        origin = RunDirectory(resolved.start.run)
+        facts["start"] = {
+            "name": resolved.start.written,
+            "run": str(origin.path.resolve()),
+            "identity": origin.facts.get("identity"),
+        }
+    directory = RunDirectory.create(root, resolved.name, resolved.identity, facts)
     write_whole(directory.path / "resolved.json", resolved.json)
     write_whole(directory.resolved, resolved.text)
     return directory

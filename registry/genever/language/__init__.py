@@ -4,15 +4,18 @@ from genever.errors import UserError
 from genever.language._build import build, config_str
 from genever.language._check import check
 from genever.language._config import Binding, Config, Key, Start
-from genever.language._problems import Problem
+from genever.language._explain import Explanation, explain
+from genever.language._problems import Place, Problem
 from genever.language._read import read
 from genever.language._resolve import Resolved, resolve
-from genever.language._start import experiment_name, find_run
+from genever.language._start import experiment_name
 
 __all__ = [
     "Binding",
     "Config",
+    "Explanation",
     "Key",
+    "Place",
     "Problem",
     "Resolved",
     "Start",
@@ -21,7 +24,7 @@ __all__ = [
     "check",
     "config_str",
     "experiment_name",
-    "find_run",
+    "explain",
     "read",
     "resolve",
 ]

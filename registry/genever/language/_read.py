@@ -50,11 +50,11 @@ class _Reader:
             complete=layers.complete,
             readable=layers.readable,
         )
-        return self._with_start(replace(config, problems=(*layers.problems, *expansion.problems)), chain)
+        return self._with_start(config, chain)
 
     def _with_start(self, config: Config, chain: tuple[str, ...]) -> Config:
         binding = config.bindings.get(START)
-        if binding is None or not isinstance(binding.value, str):
+        if binding is None or not isinstance(binding.value, str) or config.path.name == FROZEN:
             return config
         start = find_start(binding.value, experiment=config.path, runs_root=self.runs_root)
         chain = (*chain, config.name)

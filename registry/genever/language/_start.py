@@ -8,7 +8,7 @@ from pathlib import Path
 from genever.language._config import Start
 from genever.language._problems import listed, nearest
 
-__all__ = ["experiment_name", "experiments_folder", "find_run", "find_start", "known_starts"]
+__all__ = ["FROZEN", "experiment_name", "find_start", "known_starts"]
 
 FROZEN = "resolved.gin"
 
@@ -21,41 +21,43 @@ def experiments_folder(path: Path) -> Path | None:
 def experiment_name(path: Path) -> str:
     """What an experiment is called: its place below the experiments folder, without the suffix."""
     path = path.absolute()
-    folder = experiments_folder(path) or path.parent.parent
-    return path.relative_to(folder).with_suffix("").as_posix()
+    return path.relative_to(_folder_of(path)).with_suffix("").as_posix()
 
 
-def find_run(start: str, runs_root: Path | str = "runs") -> Path | None:
+def _run_of(written: str, runs_root: Path) -> Path | None:
     """The directory of a run: by its path, by '<experiment>/<id>', or the newest finished one of an experiment's name."""
+    for folder in (Path(written), runs_root / written):
+        if (folder / FROZEN).is_file():
+            return folder
+    finished = [(created, run) for run in (runs_root / written).glob("*/") if (created := _finished_since(run)) is not None]
+    return max(finished, default=(0, None))[1]
+
+
+def _finished_since(run: Path) -> float | None:
+    """When a finished run was created; None where it has not finished, or does not say so legibly."""
     try:
-        for folder in (Path(start), Path(runs_root, start)):
-            if start and (folder / FROZEN).is_file():
-                return folder
-        folder = Path(runs_root, start)
-        finished = [run for run in folder.iterdir() if _has_finished(run)] if start and folder.is_dir() else []
-    except (OSError, ValueError):
+        facts = json.loads((run / "run.json").read_text("utf-8"))
+        finished = facts["status"] == "finished" and (run / FROZEN).is_file()
+        return float(facts.get("created", 0)) if finished else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return max(finished, key=lambda run: run.name, default=None)
 
 
-def _has_finished(run: Path) -> bool:
-    try:
-        status = json.loads((run / "run.json").read_text("utf-8"))["status"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return status == "finished" and (run / FROZEN).is_file()
-
-
-def find_start(written: str, *, experiment: Path, runs_root: Path | str) -> Start | None:
+def find_start(written: str, *, experiment: Path, runs_root: Path) -> Start | None:
     """What a start means to an experiment: a run, else the gin file of that name."""
-    if run := find_run(written, runs_root):
-        return Start(written, run=run, pinned=_pinned(run, Path(runs_root)))
-    folder = experiments_folder(experiment) or experiment.absolute().parent.parent
-    try:
-        file = folder / f"{written}.gin"
-        return Start(written, experiment=file) if written and file.is_file() else None
-    except (OSError, ValueError):
+    if not written or "\0" in written:
         return None
+    try:
+        if run := _run_of(written, runs_root):
+            return Start(written, run=run, pinned=_pinned(run, runs_root))
+        file = _folder_of(experiment) / f"{written}.gin"
+        return Start(written, experiment=file) if file.is_file() else None
+    except (OSError, ValueError, NotImplementedError):
+        return None
+
+
+def _folder_of(experiment: Path) -> Path:
+    return experiments_folder(experiment) or experiment.absolute().parent.parent
 
 
 def _pinned(run: Path, runs_root: Path) -> str:
@@ -65,12 +67,11 @@ def _pinned(run: Path, runs_root: Path) -> str:
         return run.as_posix()
 
 
-def known_starts(written: str, *, experiment: Path, runs_root: Path | str) -> str:
+def known_starts(written: str, *, experiment: Path, runs_root: Path) -> str:
     """A sentence on the names that would have been understood."""
-    folder = experiments_folder(experiment) or experiment.absolute().parent.parent
-    own = experiment_name(experiment)
+    folder, own = _folder_of(experiment), experiment_name(experiment)
     files = {file.relative_to(folder).with_suffix("").as_posix() for file in folder.glob("*/*.gin") if _is_experiment(file)}
-    runs = {run.parent.parent.relative_to(runs_root).as_posix() for run in Path(runs_root).glob("*/*/*/run.json")}
+    runs = {run.parent.parent.relative_to(runs_root).as_posix() for run in runs_root.glob("*/*/*/run.json")}
     names = tuple(sorted((files | runs) - {own}))
     if close := nearest(written, names):
         return f" Did you mean {' or '.join(map(repr, close))}?"

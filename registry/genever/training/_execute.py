@@ -131,7 +131,7 @@ def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device) -> int
             run.update_facts(status="failed", reason=str(error))
             raise UserError(str(error)) from error
         code, facts = 0, {"status": "finished"}
-        run.update_facts(status="running", device=str(device), started=time.time())
+        run.update_facts(status="running", device=str(device), seed=composition.stage.seed, started=time.time())
         try:
             with _stop_on_signal() as asked:
                 trainer.should_stop = lambda: bool(asked)

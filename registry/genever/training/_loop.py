@@ -185,7 +185,8 @@ class Trainer:
             return False
         self._record(step, found)
         for name, value in found.items():
-            logger.info("step %d  %s %.4f", step, name, value)
+            if "_t0." not in name:
+                logger.info("step %d  %s %.4f", step, name, value)
         return self._is_best(found, step)
 
     def _is_best(self, found: Mapping[str, float], step: int) -> bool:
