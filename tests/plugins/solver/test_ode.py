@@ -1,0 +1,111 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from genever.training import Field
+from genever_plugins.path.linear import Linear
+from genever_plugins.path.ve import VE
+from genever_plugins.path.vp_cosine import VPCosine
+from genever_plugins.path.vp_linear import VPLinear
+from genever_plugins.solver.ddim import DDIM
+from genever_plugins.solver.euler import Euler
+from genever_plugins.solver.heun import Heun
+from scipy.stats import kstest
+
+PATHS = [Linear(), VPCosine(), VPLinear(), VE(sigma_min=0.01, sigma_max=20)]
+
+
+def error(solver, field, noise, generator):
+    exact = replace(solver, num_steps=2000)(field, noise, generator=generator)
+    return (solver(field, noise, generator=generator) - exact).abs().mean()
+
+
+@pytest.mark.parametrize(("solver", "order"), [(Euler(num_steps=64), 1), (Heun(num_steps=64), 2)])
+@pytest.mark.parametrize("shift", [1.0, 2.0])
+def test_solver_has_its_order(solver, order, shift, mixture, noise, generator):
+    field, noise = mixture(Linear()), noise[:1000]
+    solver = replace(solver, shift=shift)
+    ratio = error(solver, field, noise, generator) / error(replace(solver, num_steps=128), field, noise, generator)
+    assert abs(ratio.log2() - order) < 0.2
+
+
+@pytest.mark.parametrize("solver", [Euler(num_steps=200), Heun(num_steps=40), DDIM(num_steps=100)], ids=str)
+@pytest.mark.parametrize("path", PATHS, ids=str)
+def test_solver_turns_noise_into_data_on_every_path(solver, path, mixture, noise, generator):
+    field = mixture(path)
+    x = solver(field, noise, generator=generator)
+    assert kstest(x[:, 0].numpy(), field.below).statistic < 0.03
+
+
+def test_one_euler_step_from_noise_is_the_mean_of_the_data(mixture, noise, generator):
+    x = Euler(num_steps=1)(mixture(Linear()), noise, generator=generator)
+    torch.testing.assert_close(x, torch.full_like(x, 0.4 * -2 + 0.6 * 1))
+
+
+def test_ddim_on_the_straight_path_is_euler(mixture, noise, generator):
+    field = mixture(Linear())
+    euler, ddim = (kind(num_steps=7, shift=3.0)(field, noise, generator=generator) for kind in (Euler, DDIM))
+    torch.testing.assert_close(ddim, euler, rtol=1e-6, atol=1e-6)
+
+
+def test_ddim_is_exact_for_a_single_point_of_data(generator):
+    class Point(Field):
+        path = VPCosine()
+
+        def __init__(self): ...
+
+        def estimates(self, x, t):
+            x_1 = torch.full_like(x, 0.7)
+            return x_1, (x - self.path.alpha(t) * x_1) / self.path.sigma(t)
+
+    noise = torch.randn(5, 1, generator=generator)
+    stop = torch.tensor(Point.path.stop)
+    start = torch.tensor(Point.path.start)
+    same = noise - Point.path.alpha(start) / Point.path.sigma(start) * 0.7
+    expected = Point.path.alpha(stop) * 0.7 + Point.path.sigma(stop) * same
+    torch.testing.assert_close(DDIM(num_steps=3)(Point(), noise, generator=generator), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 5])
+def test_heun_evaluates_twice_in_every_step_but_the_last(num_steps, mixture, noise, generator):
+    field = mixture(Linear())
+    Heun(num_steps=num_steps)(field, noise, generator=generator)
+    assert field.evaluations == 2 * num_steps - 1
+
+
+def test_shift_puts_steps_near_noise(generator):
+    class Clock(Field):
+        path = Linear()
+        times: list[float] = []
+
+        def __init__(self): ...
+
+        def velocity(self, x, t):
+            self.times.append(float(t))
+            return x
+
+    Euler(num_steps=4, shift=3.0)(Clock(), torch.zeros(1, 1), generator=generator)
+    assert Clock.times == pytest.approx([u / (3 - 2 * u) for u in (0, 0.25, 0.5, 0.75)])
+
+
+def test_time_reversed_returns_the_noise(mixture, noise, generator):
+    field = mixture(Linear())
+
+    class Reversed(Field):
+        """The same field with t counted from data; it starts where the field ended."""
+
+        path = Linear()
+
+        def __init__(self): ...
+
+        def velocity(self, x, t):
+            return -field.velocity(x, 1 - t)
+
+    data = Heun(num_steps=200)(field, noise[:500], generator=generator)
+    back = Heun(num_steps=200)(Reversed(), data, generator=generator)
+    torch.testing.assert_close(back, noise[:500], rtol=0, atol=2e-3)
+
+
+def test_clipped_ddim_never_leaves_the_range(mixture, noise, generator):
+    x = DDIM(num_steps=10, clip=0.5)(mixture(Linear()), noise, generator=generator)
+    assert x.abs().max() <= 0.5 + 1e-6
