@@ -1,0 +1,15 @@
+"""Encoders: features of clean images, for aligners, metrics and rewards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genever import hookimpl
+
+if TYPE_CHECKING:
+    from genever import Registry
+
+
+@hookimpl
+def register_parts(registry: Registry) -> None:
+    registry.add("encoder.Classifier", "genever_plugins.encoder.classifier:Classifier")

@@ -1,0 +1,149 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from genever.slots import ClassifierModule
+from genever.training import Composition
+from genever_plugins.data.digits import Digits
+from genever_plugins.encoder import fit
+from genever_plugins.encoder.classifier import Classifier, _recent
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENEVER_CACHE", str(tmp_path))
+    _recent.clear()
+    return tmp_path / "classifiers"
+
+
+@pytest.fixture
+def digits(toy) -> Composition:
+    return toy.compose(data=Digits(), backbone=toy.MLP(width=4, depth=1))
+
+
+def weights_of(module):
+    return torch.cat([p.flatten() for p in module.parameters()])
+
+
+def test_classifier_reads_unseen_digits(digits):
+    judge = Classifier().build(digits, (1, 1))
+    unseen = digits.validation.fetch(range(len(digits.validation)))
+    right = judge.logits(unseen.images).argmax(1) == unseen.labels
+    assert judge.accuracy == pytest.approx(right.float().mean().item())
+    assert judge.accuracy >= 0.95
+    assert isinstance(judge, ClassifierModule)
+
+
+def test_classifier_is_the_same_to_the_bit_whatever_goes_on_around_it(digits, own_cache):
+    part = Classifier(steps=30)
+    first = weights_of(part.build(digits, (1, 1)))
+    _recent.clear()
+    next(own_cache.iterdir()).unlink()
+    torch.manual_seed(77)
+    torch.set_num_threads(2)
+    try:
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+            second = weights_of(part.build(digits, (1, 1)))
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(first, second)
+
+
+def test_classifier_leaves_the_global_generator_alone(digits):
+    torch.manual_seed(5)
+    Classifier(steps=2).build(digits, (1, 1))
+    assert torch.equal(torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(5)))
+
+
+def test_classifier_is_trained_once_and_then_read_from_the_cache(digits, monkeypatch):
+    part = Classifier(steps=5)
+    first = part.build(digits, (1, 1))
+    _recent.clear()
+    monkeypatch.setattr(fit, "fit", lambda *_, **__: pytest.fail("trained again"))
+    again = part.build(digits, (1, 1))
+    assert torch.equal(weights_of(first), weights_of(again))
+    assert first.accuracy == again.accuracy > 0
+
+
+@pytest.mark.parametrize("changed", [Classifier(steps=6), Classifier(steps=5, seed=1), Classifier(steps=5, num_images=99)])
+def test_classifier_is_trained_anew_for_other_settings(digits, own_cache, changed):
+    Classifier(steps=5).build(digits, (1, 1))
+    changed.build(digits, (1, 1))
+    assert len(list(own_cache.iterdir())) == 2
+
+
+def test_classifier_replaces_a_damaged_cache(digits, own_cache):
+    part = Classifier(steps=5)
+    first = part.build(digits, (1, 1))
+    (file,) = own_cache.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    _recent.clear()
+    assert torch.equal(weights_of(first), weights_of(part.build(digits, (1, 1))))
+    assert file.read_bytes() == whole
+
+
+def test_classifier_lives_with_a_cache_that_cannot_be_written(digits, tmp_path, monkeypatch):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("GENEVER_CACHE", str(tmp_path / "a file" / "below"))
+    assert Classifier(steps=5).build(digits, (1, 1)).accuracy > 0
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (2, 2), (4, 4), (8, 8), (3, 5)])
+def test_classifier_lays_features_on_the_asked_grid(digits, grid):
+    module = Classifier(steps=2, width=24).build(digits, grid)
+    assert module(digits.data.fetch([0, 1]).images).shape == (2, grid[0] * grid[1], 24)
+    assert module.width == 24
+
+
+def test_classifier_tokens_are_row_major(digits):
+    module = Classifier(steps=2).build(digits, (4, 4))
+    image = digits.data.fetch([0]).images
+    changed = image.clone()
+    changed[..., 7, 0] += 1
+    differs = (module(image) != module(changed)).any(2)[0].view(4, 4)
+    assert differs[3, 0]
+    assert not differs[0].any()
+    assert not differs[:, 3].any()
+
+
+def test_classifier_is_frozen_but_lets_a_gradient_through(digits):
+    module = Classifier(steps=2).build(digits, (1, 1))
+    images = digits.data.fetch([0]).images.requires_grad_()
+    module.logits(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in module.parameters())
+
+
+def test_classifier_of_named_data_knows_classes_that_the_stage_does_not_show(toy):
+    subset = toy.compose(data=Digits(classes=(3,)), backbone=toy.MLP(width=4, depth=1))
+    judge = Classifier(data=Digits()).build(subset, (1, 1))
+    others = Digits(classes=(7,)).build("validation")
+    predicted = judge.logits(others.fetch(range(len(others))).images).argmax(1)
+    assert (predicted == 7).float().mean() > 0.9
+
+
+def test_classifier_on_the_meta_device_trains_nothing(digits, monkeypatch):
+    monkeypatch.setattr(fit, "fit", lambda *_, **__: pytest.fail("trained"))
+    with torch.device("meta"):
+        module = Classifier().build(replace_device(digits, "meta"), (1, 1))
+    assert all(p.device.type == "meta" for p in module.parameters())
+
+
+def replace_device(composition, device):
+    tuned = composition.tuned
+    moved = replace(composition, device=torch.device(device))
+    moved.tuned = tuned
+    return moved
+
+
+def test_classifier_says_what_to_do_about_data_without_labels(toy):
+    with pytest.raises(ValueError, match=r"its data has none. Name labelled images as Classifier\.data"):
+        Classifier().build(toy.compose(), (1, 1))
+
+
+def test_classifier_says_that_its_data_has_another_size(toy):
+    points = toy.labelled(toy.gaussian(side=4), 3)
+    with pytest.raises(ValueError, match=r"\(1, 8, 8\), but those of train\.data are \(2, 4, 4\)"):
+        Classifier(data=Digits()).build(toy.compose(data=points), (1, 1))
