@@ -4,6 +4,7 @@ from genever.training import Field
 from genever_plugins.guidance.cfg import CFG
 from genever_plugins.loss.flow_matching import FlowMatching
 from genever_plugins.solver.heun import Heun
+from torch import Tensor
 
 
 class Gaussians(torch.nn.Module):
@@ -11,7 +12,7 @@ class Gaussians(torch.nn.Module):
 
     seen = 0
 
-    def forward(self, x, t, cond):
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         self.seen += len(x)
         t, mean = t.view(-1, 1), cond.view(-1, 1)
         total = 0.25 * t**2 + (1 - t) ** 2
@@ -21,11 +22,11 @@ class Gaussians(torch.nn.Module):
 
 
 @pytest.fixture
-def noise():
+def noise() -> Tensor:
     return torch.randn(64, 1, generator=torch.Generator().manual_seed(0))
 
 
-def outputs(guidance, x, t=0.5):
+def outputs(guidance: CFG | None, x: Tensor, t: Tensor | float = 0.5) -> tuple[Tensor, int]:
     model = Gaussians()
     ones = torch.ones(len(x))
     field = Field(model, FlowMatching(), 3 * ones, guidance=guidance, null=ones)
@@ -33,31 +34,33 @@ def outputs(guidance, x, t=0.5):
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 2.5])
-def test_guided_gaussian_is_the_gaussian_around_the_extrapolated_mean(scale, noise):
+def test_guided_gaussian_is_the_gaussian_around_the_extrapolated_mean(scale: float, noise: Tensor) -> None:
     ones = torch.ones(64)
     field = Field(Gaussians(), FlowMatching(), 3 * ones, guidance=CFG(scale=scale), null=ones)
     x = Heun(num_steps=100)(field, noise, generator=torch.Generator())
     torch.testing.assert_close(x, 1 + scale * (3 - 1) + 0.5 * noise, rtol=0, atol=2e-3)
 
 
-def test_scale_of_one_is_the_conditional_output_from_a_batch_that_is_not_doubled(noise):
+def test_scale_of_one_is_the_conditional_output_from_a_batch_that_is_not_doubled(noise: Tensor) -> None:
     plain, guided = outputs(None, noise), outputs(CFG(scale=1.0), noise)
     assert guided[0].equal(plain[0])
     assert guided[1] == plain[1] == 64
 
 
-def test_guidance_takes_one_doubled_batch(noise):
+def test_guidance_takes_one_doubled_batch(noise: Tensor) -> None:
     assert outputs(CFG(scale=2.0), noise)[1] == 128
 
 
 @pytest.mark.parametrize(("t", "inside"), [(0.2, False), (0.4, True), (0.6, True), (0.7, False)])
-def test_guidance_outside_of_its_interval_is_the_conditional_output_to_the_bit(t, inside, noise):
+def test_guidance_outside_of_its_interval_is_the_conditional_output_to_the_bit(
+    t: float, inside: bool, noise: Tensor
+) -> None:
     guided, _ = outputs(CFG(scale=3.0, start=0.3, stop=0.65), noise, t)
     other = CFG(scale=3.0) if inside else None
     assert guided.equal(outputs(other, noise, t)[0])
 
 
-def test_interval_is_read_for_each_sample(noise):
+def test_interval_is_read_for_each_sample(noise: Tensor) -> None:
     guided, _ = outputs(CFG(scale=3.0, start=0.5), noise[:2], torch.tensor([0.2, 0.9]))
     first, _ = outputs(None, noise[:2], 0.2)
     second, _ = outputs(CFG(scale=3.0), noise[:2], 0.9)
@@ -65,12 +68,12 @@ def test_interval_is_read_for_each_sample(noise):
 
 
 @pytest.mark.parametrize("rescale", [0.5, 1.0])
-def test_rescaled_output_has_the_standard_deviation_of_the_conditional_one(rescale):
+def test_rescaled_output_has_the_standard_deviation_of_the_conditional_one(rescale: float) -> None:
     x = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
     t, cond, null = torch.zeros(4), torch.ones(4), torch.zeros(4)
     unit = {"x": x, "t": t, "cond": cond, "null": null}
 
-    def predict(x, t, cond):
+    def predict(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         return x * (1 + cond).view(-1, 1)
 
     guided, plain = CFG(scale=3.0)(predict, **unit), CFG(scale=1.0)(predict, **unit)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from genever.slots import Loss
 from genever_plugins.loss.ddpm import DDPM
 from genever_plugins.loss.edm import EDM
 from genever_plugins.loss.flow_matching import FlowMatching
@@ -14,6 +15,7 @@ from genever_plugins.path.ve import VE
 from genever_plugins.path.vp_cosine import VPCosine
 from genever_plugins.path.vp_linear import VPLinear
 from genever_plugins.weighting.min_snr import MinSNR
+from torch import Tensor
 
 PATHS = [VE(), VPCosine(), VPLinear()]
 LOSSES = [
@@ -28,7 +30,7 @@ LOSSES = [
 class Sample:
     """x_t at random times of a loss's path, and the network's perfect output."""
 
-    def __init__(self, loss):
+    def __init__(self, loss: Loss) -> None:
         draw = torch.Generator().manual_seed(0)
         self.x_1, self.x_0 = torch.randn(2, 64, 2, 3, 3, generator=draw, dtype=torch.float64)
         path, u = loss.path, torch.rand(64, generator=draw, dtype=torch.float64)
@@ -41,7 +43,7 @@ class Sample:
         self.output = self._perfect(loss)
         self.both = {"x_1": self.x_1, "x_0": self.x_0, "x_t": self.x_t, "t": self.t}
 
-    def _perfect(self, loss):
+    def _perfect(self, loss: Loss) -> Tensor:
         match loss:
             case FlowMatching():
                 return self.x_1 - self.x_0
@@ -57,7 +59,7 @@ class Sample:
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
-def test_perfect_output_gives_back_data_noise_velocity_and_score(loss):
+def test_perfect_output_gives_back_data_noise_velocity_and_score(loss: Loss) -> None:
     at = Sample(loss)
     found = [f(at.output, at.x_t, at.t) for f in (loss.data, loss.noise, loss.velocity, loss.score)]
     expected = [at.x_1, at.x_0, at.velocity, -at.x_0 / at.sigma]
@@ -65,19 +67,19 @@ def test_perfect_output_gives_back_data_noise_velocity_and_score(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
-def test_perfect_output_has_no_error(loss):
+def test_perfect_output_has_no_error(loss: Loss) -> None:
     at = Sample(loss)
     torch.testing.assert_close(loss.errors(at.output, **at.both), torch.zeros(64, dtype=torch.float64), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
-def test_pair_of_a_velocity_is_the_data_and_noise_that_it_connects(loss):
+def test_pair_of_a_velocity_is_the_data_and_noise_that_it_connects(loss: Loss) -> None:
     at = Sample(loss)
     torch.testing.assert_close(loss.pair(at.velocity, at.x_t, at.t), (at.x_1, at.x_0), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
-def test_estimates_of_any_output_lie_on_the_path(loss):
+def test_estimates_of_any_output_lie_on_the_path(loss: Loss) -> None:
     at = Sample(loss)
     output = torch.randn(at.x_t.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     x_1, x_0 = loss.data(output, at.x_t, at.t), loss.noise(output, at.x_t, at.t)
@@ -88,7 +90,7 @@ def test_estimates_of_any_output_lie_on_the_path(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
-def test_min_snr_of_any_prediction_is_the_clipped_error_of_its_data(loss):
+def test_min_snr_of_any_prediction_is_the_clipped_error_of_its_data(loss: Loss) -> None:
     at = Sample(loss)
     output = torch.randn(at.x_t.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     wrong = (loss.data(output, at.x_t, at.t) - at.x_1).square().mean((1, 2, 3))
@@ -98,7 +100,7 @@ def test_min_snr_of_any_prediction_is_the_clipped_error_of_its_data(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
-def test_conversions_are_finite_at_both_ends_of_the_path(loss):
+def test_conversions_are_finite_at_both_ends_of_the_path(loss: Loss) -> None:
     t = torch.tensor([loss.path.start, loss.path.stop])
     x_t, output = torch.randn(2, 2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     shown = loss.inputs(x_t, t)

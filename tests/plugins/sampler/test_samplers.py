@@ -1,5 +1,10 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from genever.slots import Sampler
 from genever.values import LatentSpec, TimeContext
 from genever_plugins.sampler.cos_map import CosMap
 from genever_plugins.sampler.logit_normal import LogitNormal
@@ -7,14 +12,15 @@ from genever_plugins.sampler.mode import Mode
 from genever_plugins.sampler.shifted import Shifted
 from genever_plugins.sampler.uniform import Uniform
 from scipy.stats import kstest, norm
+from torch import Tensor
 
 
-def times(sampler, num=20_000, side=8):
+def times(sampler: Sampler, num: int = 20_000, side: int = 8) -> Tensor:
     context = TimeContext(latent=LatentSpec(channels=1, height=side, width=side))
     return sampler(num, generator=torch.Generator().manual_seed(3), context=context)
 
 
-def mode_below(t, scale):
+def mode_below(t: np.ndarray, scale: float) -> np.ndarray:
     """The share of u with 1 - u - scale (cos²(pi u / 2) - 1 + u) <= t, by looking at very many."""
     u = torch.linspace(0, 1, 400_001, dtype=torch.float64)
     mapped = 1 - u - scale * (torch.cos(torch.pi / 2 * u) ** 2 - 1 + u)
@@ -34,7 +40,7 @@ LAWS = [
 
 
 @pytest.mark.parametrize(("sampler", "below"), LAWS, ids=[str(sampler) for sampler, _ in LAWS])
-def test_times_follow_their_law(sampler, below):
+def test_times_follow_their_law(sampler: Sampler, below: Callable[[Any], Any]) -> None:
     t = times(sampler)
     assert t.dtype == torch.float32
     assert t.min() >= 0
@@ -42,48 +48,48 @@ def test_times_follow_their_law(sampler, below):
     assert kstest(t.numpy(), below).pvalue > 0.02
 
 
-def test_logit_normal_with_a_positive_mean_prefers_data():
+def test_logit_normal_with_a_positive_mean_prefers_data() -> None:
     assert times(LogitNormal(mean=1.0)).mean() > 0.65
 
 
-def test_logit_normal_draws_the_noise_levels_of_edm():
+def test_logit_normal_draws_the_noise_levels_of_edm() -> None:
     t = times(LogitNormal(mean=1.2, std=1.2)).double()
     assert kstest(((1 - t) / t).log().numpy(), norm(-1.2, 1.2).cdf).pvalue > 0.02
 
 
-def test_stratified_times_visit_every_interval_once_in_random_order():
+def test_stratified_times_visit_every_interval_once_in_random_order() -> None:
     t = times(Uniform(stratified=True), num=100)
     assert (t * 100).long().sort().values.tolist() == list(range(100))
     assert (t.diff() < 0).any()
 
 
-def test_shift_of_one_changes_nothing():
+def test_shift_of_one_changes_nothing() -> None:
     assert times(Shifted(sampler=Mode(), alpha=1.0)).equal(times(Mode()))
 
 
-def test_shifts_multiply():
+def test_shifts_multiply() -> None:
     twice = Shifted(sampler=Shifted(sampler=Uniform(), alpha=1.5), alpha=2.0)
     torch.testing.assert_close(times(twice), times(Shifted(sampler=Uniform(), alpha=3.0)))
 
 
-def test_shifted_logit_normal_is_logit_normal():
+def test_shifted_logit_normal_is_logit_normal() -> None:
     shifted = Shifted(sampler=LogitNormal(mean=0.3, std=0.8), alpha=torch.e)
     torch.testing.assert_close(times(shifted), times(LogitNormal(mean=-0.7, std=0.8)))
 
 
-def test_shift_above_one_goes_towards_noise_and_keeps_the_ends():
-    def fixed(num, *, generator, context):
+def test_shift_above_one_goes_towards_noise_and_keeps_the_ends() -> None:
+    def fixed(num: int, *, generator: torch.Generator, context: TimeContext) -> Tensor:
         return torch.tensor([0.0, 0.5, 1.0])
 
     torch.testing.assert_close(times(Shifted(sampler=fixed, alpha=3.0)), torch.tensor([0.0, 0.25, 1.0]))
 
 
-def test_shift_by_resolution_is_the_root_of_the_ratio_of_positions():
+def test_shift_by_resolution_is_the_root_of_the_ratio_of_positions() -> None:
     by_size = times(Shifted(sampler=Uniform(), base_positions=64), side=24)
     torch.testing.assert_close(by_size, times(Shifted(sampler=Uniform(), alpha=3.0)))
 
 
 @pytest.mark.parametrize("given", [{}, {"alpha": 2.0, "base_positions": 64}])
-def test_shift_has_to_be_said_exactly_once(given):
+def test_shift_has_to_be_said_exactly_once(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"Exactly one of them says how far to shift: set one\."):
         Shifted(sampler=Uniform(), **given)

@@ -1,9 +1,12 @@
 """A field known in closed form: data on a line, drawn from two Gaussians."""
 
+import numpy as np
 import pytest
 import torch
+from genever.slots import Path
 from genever.training import Field
 from scipy.stats import norm
+from torch import Tensor
 
 
 class Mixture(Field):
@@ -13,11 +16,11 @@ class Mixture(Field):
 
     path = None
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.evaluations = 0
 
-    def estimates(self, x, t):
+    def estimates(self, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor]:
         t = torch.as_tensor(t, dtype=x.dtype)
         alpha, sigma = self.path.alpha(t), self.path.sigma(t)
         total = alpha**2 * self.std**2 + sigma**2
@@ -28,30 +31,29 @@ class Mixture(Field):
         self.evaluations += 1
         return x_1, x_0
 
-    def data(self, x, t):
+    def data(self, x: Tensor, t: Tensor | float) -> Tensor:
         return self.estimates(x, t)[0]
 
-    def velocity(self, x, t):
+    def velocity(self, x: Tensor, t: Tensor | float) -> Tensor:
         t = torch.as_tensor(t, dtype=x.dtype)
         x_1, x_0 = self.estimates(x, t)
         return self.path.d_alpha(t) * x_1 + self.path.d_sigma(t) * x_0
 
-    def below(self, x, blur=0.0):
+    def below(self, x: np.ndarray) -> np.ndarray:
         """The share of data below x."""
-        std = (self.std**2 + blur**2) ** 0.5
-        return sum(float(w) * norm.cdf(x, float(m), std) for w, m in zip(self.shares, self.means, strict=True))
+        return sum(float(w) * norm.cdf(x, float(m), self.std) for w, m in zip(self.shares, self.means, strict=True))
 
 
 @pytest.fixture
-def mixture():
+def mixture() -> type[Mixture]:
     return Mixture
 
 
 @pytest.fixture
-def noise():
+def noise() -> Tensor:
     return torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 @pytest.fixture
-def generator():
+def generator() -> torch.Generator:
     return torch.Generator().manual_seed(1)

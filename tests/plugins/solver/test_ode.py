@@ -1,7 +1,9 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from genever.slots import Path
 from genever.training import Field
 from genever_plugins.path.linear import Linear
 from genever_plugins.path.ve import VE
@@ -11,18 +13,21 @@ from genever_plugins.solver.ddim import DDIM
 from genever_plugins.solver.euler import Euler
 from genever_plugins.solver.heun import Heun
 from scipy.stats import kstest
+from torch import Tensor
 
 PATHS = [Linear(), VPCosine(), VPLinear(), VE(sigma_min=0.01, sigma_max=20)]
 
 
-def error(solver, field, noise, generator):
+def error(solver: Euler | Heun, field: Field, noise: Tensor, generator: torch.Generator) -> Tensor:
     exact = replace(solver, num_steps=2000)(field, noise, generator=generator)
     return (solver(field, noise, generator=generator) - exact).abs().mean()
 
 
 @pytest.mark.parametrize(("solver", "order"), [(Euler(num_steps=64), 1), (Heun(num_steps=64), 2)])
 @pytest.mark.parametrize("shift", [1.0, 2.0])
-def test_solver_has_its_order(solver, order, shift, mixture, noise, generator):
+def test_solver_has_its_order(
+    solver: Any, order: int, shift: float, mixture: Any, noise: Tensor, generator: torch.Generator
+) -> None:
     field, noise = mixture(Linear()), noise[:1000]
     solver = replace(solver, shift=shift)
     ratio = error(solver, field, noise, generator) / error(replace(solver, num_steps=128), field, noise, generator)
@@ -31,30 +36,32 @@ def test_solver_has_its_order(solver, order, shift, mixture, noise, generator):
 
 @pytest.mark.parametrize("solver", [Euler(num_steps=200), Heun(num_steps=40), DDIM(num_steps=100)], ids=str)
 @pytest.mark.parametrize("path", PATHS, ids=str)
-def test_solver_turns_noise_into_data_on_every_path(solver, path, mixture, noise, generator):
+def test_solver_turns_noise_into_data_on_every_path(
+    solver: Any, path: Path, mixture: Any, noise: Tensor, generator: torch.Generator
+) -> None:
     field = mixture(path)
     x = solver(field, noise, generator=generator)
     assert kstest(x[:, 0].numpy(), field.below).statistic < 0.03
 
 
-def test_one_euler_step_from_noise_is_the_mean_of_the_data(mixture, noise, generator):
+def test_one_euler_step_from_noise_is_the_mean_of_the_data(mixture: Any, noise: Tensor, generator: torch.Generator) -> None:
     x = Euler(num_steps=1)(mixture(Linear()), noise, generator=generator)
     torch.testing.assert_close(x, torch.full_like(x, 0.4 * -2 + 0.6 * 1))
 
 
-def test_ddim_on_the_straight_path_is_euler(mixture, noise, generator):
+def test_ddim_on_the_straight_path_is_euler(mixture: Any, noise: Tensor, generator: torch.Generator) -> None:
     field = mixture(Linear())
     euler, ddim = (kind(num_steps=7, shift=3.0)(field, noise, generator=generator) for kind in (Euler, DDIM))
     torch.testing.assert_close(ddim, euler, rtol=1e-6, atol=1e-6)
 
 
-def test_ddim_is_exact_for_a_single_point_of_data(generator):
+def test_ddim_is_exact_for_a_single_point_of_data(generator: torch.Generator) -> None:
     class Point(Field):
         path = VPCosine()
 
-        def __init__(self): ...
+        def __init__(self) -> None: ...
 
-        def estimates(self, x, t):
+        def estimates(self, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor]:
             x_1 = torch.full_like(x, 0.7)
             return x_1, (x - self.path.alpha(t) * x_1) / self.path.sigma(t)
 
@@ -67,28 +74,30 @@ def test_ddim_is_exact_for_a_single_point_of_data(generator):
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 5])
-def test_heun_evaluates_twice_in_every_step_but_the_last(num_steps, mixture, noise, generator):
+def test_heun_evaluates_twice_in_every_step_but_the_last(
+    num_steps: int, mixture: Any, noise: Tensor, generator: torch.Generator
+) -> None:
     field = mixture(Linear())
     Heun(num_steps=num_steps)(field, noise, generator=generator)
     assert field.evaluations == 2 * num_steps - 1
 
 
-def test_shift_puts_steps_near_noise(generator):
+def test_shift_puts_steps_near_noise(generator: torch.Generator) -> None:
     class Clock(Field):
         path = Linear()
-        times: list[float] = []
 
-        def __init__(self): ...
+        def __init__(self) -> None: ...
 
-        def velocity(self, x, t):
-            self.times.append(float(t))
+        def velocity(self, x: Tensor, t: Tensor | float) -> Tensor:
+            times.append(float(t))
             return x
 
+    times: list[float] = []
     Euler(num_steps=4, shift=3.0)(Clock(), torch.zeros(1, 1), generator=generator)
-    assert Clock.times == pytest.approx([u / (3 - 2 * u) for u in (0, 0.25, 0.5, 0.75)])
+    assert times == pytest.approx([u / (3 - 2 * u) for u in (0, 0.25, 0.5, 0.75)])
 
 
-def test_time_reversed_returns_the_noise(mixture, noise, generator):
+def test_time_reversed_returns_the_noise(mixture: Any, noise: Tensor, generator: torch.Generator) -> None:
     field = mixture(Linear())
 
     class Reversed(Field):
@@ -96,9 +105,9 @@ def test_time_reversed_returns_the_noise(mixture, noise, generator):
 
         path = Linear()
 
-        def __init__(self): ...
+        def __init__(self) -> None: ...
 
-        def velocity(self, x, t):
+        def velocity(self, x: Tensor, t: Tensor | float) -> Tensor:
             return -field.velocity(x, 1 - t)
 
     data = Heun(num_steps=200)(field, noise[:500], generator=generator)
@@ -106,6 +115,6 @@ def test_time_reversed_returns_the_noise(mixture, noise, generator):
     torch.testing.assert_close(back, noise[:500], rtol=0, atol=2e-3)
 
 
-def test_clipped_ddim_never_leaves_the_range(mixture, noise, generator):
+def test_clipped_ddim_never_leaves_the_range(mixture: Any, noise: Tensor, generator: torch.Generator) -> None:
     x = DDIM(num_steps=10, clip=0.5)(mixture(Linear()), noise, generator=generator)
     assert x.abs().max() <= 0.5 + 1e-6
