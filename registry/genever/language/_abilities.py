@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from genever.language._composition import Composition, Node
 from genever.language._parts import ROOT, Parts
@@ -16,28 +17,45 @@ def missing_abilities(composition: Composition, parts: Parts, root_place: Place)
     for node in composition.values:
         surface = parts.readable(node.part)
         for need in surface.needs if surface else ():
-            complaints = [_complaint(node, one.strip(), composition, parts) for one in need.split("|")]
-            if all(complaints):
-                yield Problem.at(
-                    composition.place_of(node, root_place), f"{node.part} needs {' or '.join(f'{c}' for c in complaints)}"
-                )
+            gaps = [_gap(node, one.strip(), composition, parts) for one in need.split("|")]
+            missing = [gap for gap in gaps if gap]
+            if len(missing) == len(gaps):
+                yield Problem.at(composition.place_of(node, root_place), _message(node, missing))
 
 
-def _complaint(node: Node, need: str, composition: Composition, parts: Parts) -> str | None:
-    """Why one need is not met."""
+@dataclass(frozen=True)
+class _Gap:
+    """One need that is not met."""
+
+    wanted: str
+    found: str
+    remedy: str
+
+
+def _message(node: Node, gaps: list[_Gap]) -> str:
+    wanted = " or ".join(gap.wanted for gap in gaps)
+    return (
+        f"{node.part} needs {wanted}, but {', and '.join(gap.found for gap in gaps)}. {' '.join(gap.remedy for gap in gaps)}"
+    )
+
+
+def _gap(node: Node, need: str, composition: Composition, parts: Parts) -> _Gap | None:
     slot, _, ability = need.partition(".")
-    root = Node((), ROOT)
     if slot == ROOT:
         binding = composition.root.get(ability)
-        return f"train.{ability}, which is not set. Set it." if binding is None or binding.value is None else None
-    owner = node if composition.named_by(node, slot) else root
+        is_set = binding is not None and binding.value is not None
+        return None if is_set else _Gap(f"train.{ability}", "it is not set", f"Set train.{ability}.")
+    owner = node if composition.named_by(node, slot) else Node((), ROOT)
     named = composition.named_by(owner, slot)
     without = [found.part for found in named if not _provides(found.part, ability, parts)]
     if named and not without:
         return None
     able = [parts.short(name) for name in parts.of_slot(slot) if _provides(name, ability, parts)]
-    what = f"{owner.part}.{slot} = {without[0]} does not provide" if without else f"{owner.part}.{slot} is not set"
-    return f"the ability {ability!r} of a {slot}, but {what}{' it' if without else ''}. Those that do: {listed(able)}."
+    return _Gap(
+        f"a {slot} that provides {ability!r}",
+        f"{owner.part}.{slot} is {without[0]}, which does not" if without else f"{owner.part}.{slot} is not set",
+        f"Such a {slot} is: {listed(able)}." if able else f"No {slot} that is installed does.",
+    )
 
 
 def _provides(name: str, ability: str, parts: Parts) -> bool:

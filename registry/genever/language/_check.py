@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 from genever.language._abilities import missing_abilities
+from genever.language._annotations import kind_of
 from genever.language._composition import Composition, Node, compose
-from genever.language._config import Binding, Config
+from genever.language._config import Binding, Config, Key, MacroBinding
+from genever.language._kinds import slots_in
 from genever.language._parts import ROOT, Parts
-from genever.language._problems import Place, Problem, did_you_mean, listed, nearest
-from genever.language._types import kind_of
-from genever.language._values import Reference, leaves, shown
+from genever.language._problems import Place, Problem, did_you_mean, listed, nearest, shown_path
+from genever.language._values import MacroUse, Reference, leaves, shown
 from genever.parts import BrokenPartError, Catalog, Parameter, Surface
 from genever.slots import SLOTS
 
@@ -19,7 +20,7 @@ __all__ = ["check"]
 
 
 def check(config: Config, catalog: Catalog) -> list[Problem]:
-    """All problems of a config, by file and line; the files in the order in which a user should look at them."""
+    """All problems of a config, by file and line; those of `-b` last."""
     parts = Parts(catalog)
     composition = compose(config.bindings, parts)
     found = [
@@ -29,7 +30,7 @@ def check(config: Config, catalog: Catalog) -> list[Problem]:
         *_missing(config, composition, parts),
         *_cycles(composition),
         *missing_abilities(composition, parts, Place(config.file, 1)),
-        *(_without_effect(config, composition) if config.readable and config.complete else ()),
+        *(_without_effect(config, composition, parts) if config.readable and config.complete else ()),
         *_start_warning(config),
     ]
     return sorted(dict.fromkeys(found), key=lambda problem: (problem.file == "-b", problem.file, problem.line))
@@ -40,68 +41,68 @@ class _Judge:
 
     def __init__(self, binding: Binding, parts: Parts) -> None:
         self.binding, self.parts, self.key = binding, parts, binding.key
+        surface = parts.readable(binding.key.part)
+        self.parameter = surface.parameter(binding.key.parameter) if surface else None
 
     def problems(self) -> Iterator[Problem]:
-        if self.key.part.startswith("gin."):
-            yield self._at(f"{self.key} sets something of gin's own, which Genever does not have. Leave the line out.")
-            return
-        unknown = self._unknown_part(self.key.part, str(self.key))
-        if unknown:
-            yield self._at(unknown)
-        else:
-            yield from self._parameter_problems()
-        yield from self._reference_problems()
+        for message in (*self._key_messages(), *self._reference_messages()):
+            yield Problem.at(self.binding.place, message)
 
-    def _at(self, message: str) -> Problem:
-        return Problem.at(self.binding.place, message)
+    def _key_messages(self) -> Iterator[str]:
+        surface = self.parts.readable(self.key.part)
+        if _is_of_gin(self.key.part, self.parts):
+            yield f"{self.key} sets something of gin's own, which Genever does not have. Leave the line out."
+        elif unknown := self._unknown_part(self.key.part, str(self.key), ()):
+            yield unknown
+        elif surface and self.parameter is None:
+            yield from _unknown_parameter(self.key.parameter, surface)
+        elif self.parameter:
+            complaint = kind_of(self.parameter.annotation).complaint(self.binding.value, self.parts)
+            if complaint:
+                yield complaint.about(self.key) + _from_macros(self.binding)
 
-    def _unknown_part(self, name: str, written: str) -> str | None:
-        """What is wrong with a part's name."""
+    def _reference_messages(self) -> Iterator[str]:
+        wanted = tuple(slots_in(kind_of(self.parameter.annotation))) if self.parameter else ()
+        for leaf in dict.fromkeys(leaf for leaf in leaves(self.binding.value) if isinstance(leaf, Reference)):
+            here = f"{self.key} = {shown(leaf)}"
+            if _is_of_gin(leaf.part, self.parts):
+                yield f"{here} is of gin itself; Genever builds a part anew wherever it is named. Write '@Name()'."
+            elif leaf.part == ROOT:
+                yield f"{here}: train is what a file composes, not a part. Name a part."
+            elif unknown := self._unknown_part(leaf.part, here, wanted):
+                yield unknown
+            elif not leaf.called:
+                yield f"{here} names the part without building it. Write {shown(leaf)}()."
+
+    def _unknown_part(self, name: str, written: str, wanted: tuple[str, ...]) -> str | None:
+        """What is wrong with a part's name.
+
+        Args:
+            wanted: the slots that it should be of.
+        """
         found = self.parts.find(name)
         if len(found) > 1:
             offers = [f"{full} ({_distribution(self.parts, full)})" for full in found]
-            return f"{written}: the name {name} could be {listed(offers)}. Write the full name."
+            return f"{written}: {name} could be {' or '.join(offers)}. Write the full name."
         if found:
             return _unusable(found[0], self.parts)
         if name in SLOTS:
-            return f"{written}: {name} is a slot, not a part. Write train.{name} = @Name(), or set a parameter of one of: {listed(self.parts.of_slot(name), 12)}."
-        hint = did_you_mean(name, (*self.parts.names, ROOT)) or " 'genever parts' lists all."
-        return f"{written}: there is no part {name}.{hint}{_blame(name, self.parts)}"
+            choices = listed(self.parts.choices(name), 12)
+            return f"{written}: {name} is a slot, not a part. Write train.{name} = @Name(), with one of: {choices}."
+        blamed = _blame(name, self.parts)
+        choices = [choice for slot in wanted for choice in self.parts.choices(slot)]
+        others = f" Choose from: {listed(choices, 12)}." if choices else " 'genever parts' lists all."
+        hint = did_you_mean(name, (*self.parts.names, ROOT)) or ("" if blamed else others)
+        return f"{written}: there is no part {name}.{hint}{blamed}"
 
-    def _parameter_problems(self) -> Iterator[Problem]:
-        surface = self.parts.readable(self.key.part)
-        assert surface is not None
-        parameter = surface.parameter(self.key.parameter)
-        if parameter is None:
-            if complaint := _unknown_parameter(self.key.parameter, surface):
-                yield self._at(complaint)
-            return
-        complaint = kind_of(parameter.annotation).complaint(self.binding.value, self._slot_of)
-        if complaint:
-            yield self._at(f"{self.key} wants {complaint}.{_from_macros(self.binding)}".replace("?.", "?"))
 
-    def _slot_of(self, part: str) -> str | None:
-        surface = self.parts.readable(part)
-        return surface.slot if surface else None
-
-    def _reference_problems(self) -> Iterator[Problem]:
-        for leaf in dict.fromkeys(leaf for leaf in leaves(self.binding.value) if isinstance(leaf, Reference)):
-            if leaf.part.startswith("gin."):
-                yield self._at(
-                    f"{shown(leaf)} is of gin itself; Genever builds each part anew where it is named. Write '@Name()' in its place."
-                )
-            elif leaf.part == ROOT:
-                yield self._at(f"{self.key} = {shown(leaf)}: train is what a file composes, not a part. Name a part.")
-            elif unknown := self._unknown_part(leaf.part, f"{self.key} = {shown(leaf)}"):
-                yield self._at(unknown)
-            elif not leaf.called:
-                yield self._at(f"{self.key} = {shown(leaf)} names the part without building it. Write {shown(leaf)}().")
+def _is_of_gin(name: str, parts: Parts) -> bool:
+    return name.startswith("gin.") or (name in ("macro", "constant", "singleton") and not parts.find(name))
 
 
 def _from_macros(binding: Binding) -> str:
     """Where a value came from that is not written in the binding itself."""
-    sources = [f"%{macro.name} is set at {macro.place}" for macro in binding.macros]
-    return f" ({listed(sources, 3)})" if sources else ""
+    return "".join(f" %{macro.name} is set at {macro.place}." for macro in binding.macros[:2])
 
 
 def _distribution(parts: Parts, name: str) -> str:
@@ -130,11 +131,11 @@ def _unusable(name: str, parts: Parts) -> str | None:
     return None
 
 
-def _unknown_parameter(name: str, surface: Surface) -> str | None:
+def _unknown_parameter(name: str, surface: Surface) -> Iterator[str]:
     names = tuple(parameter.name for parameter in surface.parameters)
-    if surface.accepts_any and not nearest(name, names):
-        return None
-    return f"{surface.name} has no parameter {name}.{did_you_mean(name, names)} It has: {listed(names)}."
+    # What takes any keyword would swallow a typo in silence.
+    if nearest(name, names) or not surface.accepts_any:
+        yield f"{surface.name} has no parameter {name}.{did_you_mean(name, names)} It has: {listed(names)}."
 
 
 def _missing(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
@@ -152,14 +153,9 @@ def _missing(config: Config, composition: Composition, parts: Parts) -> Iterator
 
 
 def _missing_message(node: Node, parameter: Parameter, parts: Parts) -> str:
-    example = kind_of(parameter.annotation).example(lambda slot: _some_part(slot, parts))
+    example = f"{parts.short(node.part)}.{parameter.name} = {kind_of(parameter.annotation).example(parts)}"
     meaning = f" It is: {parameter.doc.rstrip('.')}." if parameter.doc else ""
-    return f"{node.part}.{parameter.name} is not set, but needed.{meaning} Set it, as in: {parts.short(node.part)}.{parameter.name} = {example}"
-
-
-def _some_part(slot: str, parts: Parts) -> str:
-    offered = parts.of_slot(slot)
-    return parts.short(offered[0]) if offered else "Name"
+    return f"{node.part}.{parameter.name} is not set, but needed.{meaning} Set it, as in: {example}"
 
 
 def _cycles(composition: Composition) -> Iterator[Problem]:
@@ -169,84 +165,91 @@ def _cycles(composition: Composition) -> Iterator[Problem]:
     except CycleError as error:
         cycle = list(reversed(error.args[1]))
         names = " -> ".join("/".join([*node.scopes, node.part]) for node in cycle)
-        place = next(
-            binding.place
-            for binding in composition.values[cycle[0]].values()
-            if cycle[1] in composition.named_by(cycle[0], binding.key.parameter)
-        )
+        bindings = composition.values[cycle[0]].values()
+        place = next(b.place for b in bindings if cycle[1] in composition.named_by(cycle[0], b.key.parameter))
         yield Problem.at(place, f"Parts need each other in a circle: {names}. One of them must be given something else.")
 
 
 def _macro_problems(config: Config, parts: Parts) -> Iterator[Problem]:
-    """Macros that nothing uses; one that names a parameter was meant to set it."""
-    used = {macro.name for binding in config.bindings.values() for macro in binding.macros}
+    """Macros that nothing uses; one that spells a parameter was meant to set it."""
+    used = _used_macros(config)
+    meant = {name for unknown in used - set(config.macros) for name in nearest(unknown, tuple(config.macros))}
     for macro in config.macros.values():
-        if macro.name in used:
+        if macro.name in used | meant:
             continue
-        if meant := _meant_parameter(macro.name, config, parts):
-            yield Problem.at(
-                macro.place,
-                f"'{macro.name} = {shown(macro.value)}' sets a macro that nothing uses. Did you mean {meant} = {shown(macro.value)}?",
-            )
+        if remedy := _forgotten_dot(macro, config, parts):
+            yield Problem.at(macro.place, f"{macro.name} = {shown(macro.value)} sets a macro that nothing uses. {remedy}")
         elif config.readable:
-            yield Problem.at(
-                macro.place,
-                f"The macro {macro.name} is set, but nothing uses %{macro.name}. Use it or leave it out.",
-                "warning",
-            )
+            message = f"The macro {macro.name} is set, but nothing uses %{macro.name}. Use it or leave it out."
+            yield Problem.at(macro.place, message, "warning")
 
 
-def _meant_parameter(name: str, config: Config, parts: Parts) -> str | None:
-    """The parameter that a macro's name spells without its dot."""
-    plain = name.replace("_", "").replace("/", "").lower()
-    candidates = dict.fromkeys([ROOT, *(binding.key.part for binding in config.bindings.values())])
-    candidates.update({full: None for end in range(1, len(name)) for full in parts.find(name[:end])[:1]})
+def _used_macros(config: Config) -> set[str]:
+    """Names of all macros that values use, directly or through other macros."""
+    used: set[str] = set()
+    waiting = [binding.written for binding in config.bindings.values()]
+    while waiting:
+        new = {leaf.name for leaf in leaves(waiting.pop()) if isinstance(leaf, MacroUse)} - used
+        used |= new
+        waiting += [config.macros[name].value for name in new if name in config.macros]
+    return used
+
+
+def _forgotten_dot(macro: MacroBinding, config: Config, parts: Parts) -> str | None:
+    """What to write in place of a macro whose name is that of a part, or of a parameter without its dot."""
+    value = shown(macro.value)
+    if macro.name == ROOT:
+        return "Write train.parameter = value."
+    if full := parts.full_name(macro.name):
+        return f"{macro.name} is a part: write train.{full.partition('.')[0]} = @{macro.name}()."
+    spelt = _plain(macro.name)
+    candidates = [ROOT, *(name for name in parts.names if spelt.startswith((_plain(name), _plain(name.rpartition(".")[2]))))]
     for part in candidates:
         surface = parts.readable(part)
-        bare = part.rpartition(".")[2]
+        prefixes = {"" if part == ROOT else _plain(part), _plain(part), _plain(part.rpartition(".")[2])}
         for parameter in surface.parameters if surface else ():
-            spelt = parameter.name.replace("_", "").lower()
-            spellings = {bare.lower() + spelt, part.replace(".", "").lower() + spelt, *([spelt] if part == ROOT else [])}
-            if plain in {spelling.replace("_", "") for spelling in spellings}:
-                return f"{parts.short(part)}.{parameter.name}"
-    full = parts.full_name(name) if name != ROOT else None
-    return f"train.{full.partition('.')[0]}" if full else None
+            if spelt in {prefix + _plain(parameter.name) for prefix in prefixes}:
+                return f"Did you mean {parts.short(part)}.{parameter.name} = {value}?"
+    return None
 
 
-def _without_effect(config: Config, composition: Composition) -> Iterator[Problem]:
+def _plain(name: str) -> str:
+    """A name without what is easily mistyped in it."""
+    return name.replace("_", "").replace(".", "").replace("/", "").lower()
+
+
+def _without_effect(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
     """Bindings of this file that no part gets."""
     values = list(composition.values.values())
-    parts_built = {node.part for node in composition.values}
+    built = {node.part for node in composition.values}
     entered = {"/".join(node.scopes[:n]) for node in composition.values for n in range(1, len(node.scopes) + 1)}
     for key, binding in config.bindings.items():
-        if binding.origin in ("start", "default") or any(found.get(key.parameter) is binding for found in values):
+        surface = parts.readable(key.part)
+        is_known = surface is not None and surface.parameter(key.parameter) is not None
+        if not is_known or binding.origin == "start" or any(found.get(key.parameter) is binding for found in values):
             continue
         if key.scope and key.scope not in entered:
-            close = did_you_mean(key.scope, sorted(entered), "")
-            yield Problem.at(
-                binding.place,
-                f"{key}: the scope {key.scope}/ is never entered.{close} Enter it with '@{key.scope}/Name()', or leave the line out.",
-                "error" if close else "warning",
-            )
-        elif key.part in parts_built:
-            yield Problem.at(
-                binding.place,
-                f"{key} has no effect: wherever {key.part} is built, a scope sets another value. Leave it out.",
-                "warning",
-            )
-        else:
-            yield Problem.at(
-                binding.place,
-                f"{key} has no effect: nothing that train reaches uses {key.part}. Use the part or leave the line out.",
-                "warning",
-            )
+            yield _unentered(key, binding, sorted(entered))
+            continue
+        reason = (
+            f"wherever {key.part} is built, a scope sets another value"
+            if key.part in built
+            else f"train does not reach {key.part}"
+        )
+        yield Problem.at(binding.place, f"{key} has no effect: {reason}. Use it or leave it out.", "warning")
+
+
+def _unentered(key: Key, binding: Binding, entered: list[str]) -> Problem:
+    close = did_you_mean(key.scope, [f"{scope}/" for scope in entered])
+    remedy = close or f" Name a part as '@{key.scope}/Name()', or leave the line out."
+    return Problem.at(
+        binding.place, f"{key}: no part is built in the scope {key.scope}/.{remedy}", "error" if close else "warning"
+    )
 
 
 def _start_warning(config: Config) -> Iterator[Problem]:
     if config.start and config.start.run is None:
-        binding = next(b for k, b in config.bindings.items() if str(k) == "train.start")
-        yield Problem.at(
-            binding.place,
-            f"train.start = {binding.source}: there is no finished run of that name yet. Run {config.start.experiment} first.",
-            "warning",
-        )
+        binding = config.bindings[Key("", ROOT, "start")]
+        file = shown_path(config.start.experiment) if config.start.experiment else "it"
+        message = f"train.start = {binding.source}: there is no finished run of that name yet. Run {file} first."
+        yield Problem.at(binding.place, message, "warning")

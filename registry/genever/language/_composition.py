@@ -63,7 +63,7 @@ class Composition:
 def references(node: Node, binding: Binding) -> Iterator[Node]:
     """The parts that a value names, where the value belongs to a part."""
     for leaf in leaves(binding.value):
-        if isinstance(leaf, Reference):
+        if isinstance(leaf, Reference) and leaf.part != ROOT:
             yield node.to(leaf)
 
 

@@ -11,7 +11,7 @@ from genever.language._config import Binding, Key, MacroBinding, Origin
 from genever.language._parse import Assignment, Include, parse
 from genever.language._parts import Parts
 from genever.language._problems import Place, Problem, listed, nearest, shown_path
-from genever.language._values import UNREADABLE, Reference, mapped, source
+from genever.language._values import UNREADABLE, Reference, mapped, shown, source
 
 __all__ = ["Layers"]
 
@@ -42,15 +42,19 @@ class Layers:
     _open: list[_Open] = field(default_factory=list)
     _includers: dict[str, set[str]] = field(default_factory=dict)
 
-    def add_file(self, path: Path, included_at: Place | None = None) -> None:
-        """Reads a file and, where it says so, the files that it includes."""
-        shown = shown_path(path)
-        text = self._text_of(path, included_at or Place(shown, 1), included_at is not None)
+    def add_file(self, path: Path, included_at: Place | None = None, written: str = "") -> None:
+        """Reads a file and, where it says so, the files that it includes.
+
+        Args:
+            included_at: the include statement that names it; written: as what.
+        """
+        name = shown_path(path)
+        text = self._text_of(path, included_at or Place(name, 1), written)
         if text is None:
             return
-        self._includers.setdefault(shown, set()).update(opened.shown for opened in self._open)
-        self._open.append(_Open(Path(os.path.realpath(path)), shown, included_at))
-        for statement in parse(text, shown):
+        self._includers.setdefault(name, set()).update(opened.shown for opened in self._open)
+        self._open.append(_Open(Path(os.path.realpath(path)), name, included_at))
+        for statement in parse(text, name):
             match statement:
                 case Include(file, place):
                     self._include(file, place)
@@ -94,9 +98,9 @@ class Layers:
             message = f"include {file!r} lies more than {MAX_INCLUDES} includes deep. Include fewer files in each other."
             self.problems.append(Problem.at(place, message))
         else:
-            self.add_file(path, place)
+            self.add_file(path, place, file)
 
-    def _text_of(self, path: Path, place: Place, included: bool) -> str | None:
+    def _text_of(self, path: Path, place: Place, included: str) -> str | None:
         text, complaint = read_text(path, included)
         if complaint:
             self.problems.append(Problem.at(place, complaint))
@@ -120,7 +124,7 @@ class Layers:
         name = f"{statement.scope}/{statement.part}" if statement.scope else statement.part
         new = MacroBinding(name, mapped(statement.value, self._with_full_names), statement.place)
         if old := self.macros.pop(name, None):
-            self._judge(f"the macro {name}", old, new)
+            self._judge(f"The macro {name}", old, new)
             new = replace(new, replaced=(*old.replaced, replace(old, replaced=())))
         self.macros[name] = new
 
@@ -136,12 +140,12 @@ class Layers:
         if old.place.file == new.place.file:
             if old.place.line != new.place.line or new.place.file == COMMAND_LINE:
                 self._warn(
-                    new.place, f"{key} was already set to {source(old.value)} at {old.place}. Leave one of the two out."
+                    new.place, f"{key} was already set to {shown(old.value)} at {old.place}. Leave one of the two out."
                 )
         elif old.place.file in self._includers.get(new.place.file, ()) and source(old.value) != source(new.value):
             self._warn(
                 self._include_below(old.place.file),
-                f"This include sets {key} to {source(new.value)} ({new.place}) and undoes {source(old.value)} of {old.place}. "
+                f"This include sets {key} to {shown(new.value)} ({new.place}) and undoes {shown(old.value)} of {old.place}. "
                 "Move the include above it.",
             )
 
@@ -153,9 +157,9 @@ class Layers:
         return opened.included_at
 
 
-def read_text(path: Path, included: bool = False) -> tuple[str | None, str]:
+def read_text(path: Path, included: str = "") -> tuple[str | None, str]:
     """The text of a gin file, or why there is none."""
-    what = f"include {path.name!r}" if included else "The file"
+    what = f"include {included!r}" if included else "The file"
     try:
         if path.is_dir():
             return None, f"{what} is a directory ({shown_path(path)}). Name a gin file in it{_gin_files(path)}."
@@ -165,10 +169,8 @@ def read_text(path: Path, included: bool = False) -> tuple[str | None, str]:
             return None, f"{what} is not a text file of at most 1 MiB ({shown_path(path)}). Name a gin file."
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return (
-            None,
-            f"{what} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x} ({shown_path(path)}). Save it as UTF-8.",
-        )
+        byte = f"byte {error.start} is {error.object[error.start]:#04x}"
+        return None, f"{what} is not UTF-8 text: {byte} ({shown_path(path)}). Save it as UTF-8."
     except (OSError, ValueError) as error:
         return None, f"{what} cannot be read: {getattr(error, 'strerror', None) or error} ({shown_path(path)})."
     if not included and not text.strip():

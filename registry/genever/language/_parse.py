@@ -1,4 +1,4 @@
-"""Gin text to statements, with gin's own parser and without a gin global. Every syntax error is found, not the first alone."""
+"""Gin text to statements, with gin's own parser and no gin global. All syntax errors are found, not the first alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from genever.language._values import UNREADABLE, MacroUse, Reference, depth_of, 
 __all__ = ["Assignment", "Include", "Statement", "parse"]
 
 MAX_DEPTH = 20
-_KEY = re.compile(r"([A-Za-z_][\w./]*)\s*=(?!=)")
+MAX_ERRORS = 100
+_NAME = r"[A-Za-z_]\w*"
+#: `scope/Part.parameter`, whatever follows, or `NAME =`.
+_KEY = re.compile(rf"((?:{_NAME}/)*{_NAME}(?:(?:\.{_NAME})+(?![\w./])|(?=\s*=)))")
 _START = re.compile(r"[A-Za-z_][\w./]*\s*[=:]|(?:include|import|from)\b")
 
 
@@ -43,23 +46,28 @@ Statement = Assignment | Include | Problem
 
 
 class _Delegate(config_parser.ParserDelegate):
-    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
+    def configurable_reference(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, scoped_configurable_name: str, evaluate: bool
+    ) -> Reference:
         *scopes, part = scoped_configurable_name.split("/")
         return Reference(tuple(scopes), part, evaluate)
 
-    def macro(self, macro_name: str) -> MacroUse:
+    def macro(self, macro_name: str) -> MacroUse:  # pyright: ignore[reportIncompatibleMethodOverride]
         return MacroUse(macro_name)
 
 
 def parse(text: str, file: str, first_line: int = 1) -> Iterator[Statement]:
     """The statements of a text. What cannot be read gives a Problem and, where its key is plain, an UNREADABLE value."""
     lines = text.split("\n")
-    begin = 0
-    while begin < len(lines):
-        stop = yield from _parse_until_error(lines, begin, file, first_line)
-        if stop is None:
+    begin: int | None = 0
+    for _ in range(MAX_ERRORS):
+        begin = yield from _parse_until_error(lines, begin, file, first_line)
+        if begin is None or begin >= len(lines):
             return
-        begin = stop
+    yield Problem.at(
+        Place(file, first_line + begin),
+        f"{MAX_ERRORS} lines above cannot be read. Is this a gin file? The rest is not read.",
+    )
 
 
 def _parse_until_error(lines: list[str], begin: int, file: str, first_line: int) -> Iterator[Statement]:
@@ -68,7 +76,9 @@ def _parse_until_error(lines: list[str], begin: int, file: str, first_line: int)
     try:
         parser = config_parser.ConfigParser("\n".join(lines[begin:]) + "\n", _Delegate())
         while True:
-            statement_line = _next_written(lines, begin + parser.current_token.start[0] - 1)
+            token = parser.current_token
+            assert token is not None
+            statement_line = _next_written(lines, begin + token.start[0] - 1)
             # Not by iteration: a StopIteration of the tokenizer would pass for the end of the file.
             statement = parser.parse_statement()
             if statement is None:
@@ -88,12 +98,12 @@ def _recover(
     error: Exception, lines: list[str], begin: int, statement_line: int, file: str, first_line: int
 ) -> Iterator[Statement]:
     error_line = min(begin + _line_of(error, statement_line - begin + 1) - 1, len(lines) - 1)
-    text = lines[statement_line]
-    # A bracket that is never closed is noticed lines below the statement that it belongs to.
-    here = statement_line if isinstance(error, tokenize.TokenError) else max(error_line, statement_line)
     next_line = next((n for n in range(statement_line + 1, len(lines)) if _START.match(lines[n])), len(lines))
-    if here >= next_line:
+    # What is never closed or never follows is noticed lines below the statement that it belongs to.
+    here = error_line if statement_line < error_line < next_line and lines[error_line].strip() else statement_line
+    if isinstance(error, tokenize.TokenError):
         here = statement_line
+    text = lines[statement_line]
     yield Problem.at(Place(file, first_line + here), _syntax_message(error, text.strip(), lines[here].strip()))
     if key := _KEY.match(text.strip()):
         scope, part, parameter = config_parser.parse_binding_key(key[1])
@@ -141,7 +151,7 @@ def _refusal(value: object) -> str | None:
         if isinstance(leaf, float) and not math.isfinite(leaf):
             return f"{leaf!r} is not a finite number. Write one that is, or None where the parameter can be switched off."
         if isinstance(leaf, bytes | complex):
-            return f"{shown(leaf)} is of the type {type(leaf).__name__}, which no parameter takes."
+            return f"{shown(leaf)} is of the type {type(leaf).__name__}, which no parameter takes. Write a text or a number."
     return None
 
 
@@ -150,7 +160,7 @@ def _syntax_message(error: Exception, statement: str, line: str) -> str:
     if isinstance(error, RecursionError):
         return f"The value in {found} is nested more than {MAX_DEPTH} deep. Write it flatter."
     if isinstance(error, tokenize.TokenError):
-        what = "text in triple quotes" if "string" in error.args[0] else "bracket or line"
+        what = "text in triple quotes" if "string" in error.args[0] else "bracket or a line"
         return f"A {what} that begins in {found} is never closed. Close it."
     if isinstance(error, IndentationError):
         return f"The indentation of {found} fits no line above it. Begin each binding at the left margin."
@@ -161,30 +171,57 @@ def _syntax_message(error: Exception, statement: str, line: str) -> str:
 
 def _gin_message(error: Exception, statement: str, line: str, found: str) -> str:
     raw = error.msg if isinstance(error, SyntaxError) else str(error)
-    if "Expected file path" in raw or re.match(r"include\b(?!\s*['\"])", line):
-        return f"{found} does not name a file. Write include 'base.gin', with quotes."
-    if "Failed to parse token" in raw:
-        token = raw.rpartition("Failed to parse token ")[2]
-        return f"{token} in {found} is not a value. A text needs quotes, a part '@Name()', a macro '%NAME'; True, False and None are capitalised."
-    if re.match(r"[\w./]+\s*=\s*(#.*)?$", line):
-        return f"{found} has no value. Write one after the '='."
-    if "expected ':' or '='" in raw:
-        return f"{found} sets nothing. Write 'Part.parameter = value' or 'NAME = value'."
-    if "Malformatted" in raw:
-        return f"The name in {found} is malformed. Write 'scope/Part.parameter', without spaces and with one dot or slash at a time."
-    if "Expected newline" in raw:
-        return f"Something follows the value in {found}. Write one binding a line, lists in brackets, and texts in quotes."
-    if "Expected ')'" in raw:
-        return f"A reference in {found} has something in its brackets. Write '@Name()' and set its parameters on lines of their own."
-    if "Expected ','" in raw or "Expected ':'" in raw:
-        return f"A comma, a colon or a bracket is missing in or before {found}. Add it."
-    if "Expected indentation" in raw or "Expected newline.  Got" in raw:
-        return f"{found} opens no block. Write bindings of the part below it, indented, or 'Part.parameter = value'."
-    if "Expected '='" in raw or "Invalid identifier" in raw:
-        return f"{found} in a block sets nothing. Write 'parameter = value'."
-    if "Unable to parse value" in raw:
-        return f"{found} has no value that can be read. Write a number, a text in quotes, True, False, None, a list, '@Name()' or '%NAME'."
+    if "Failed to parse token" in raw and not line.startswith("include"):
+        token = raw.rpartition("Failed to parse token '")[2][:-1]
+        remedy = "A text needs quotes, a part '@Name()', a macro '%NAME'."
+        if token.lower() in ("true", "false", "none"):
+            remedy = f"Write {token.capitalize()}."
+        return f"{shown_line(token)} in {found} is not a value. {remedy}"
+    if (
+        line == statement
+        and re.match(r"[\w./]+\s*:", line)
+        and ("Expected newline.  Got" in raw or "Expected indent" in raw)
+    ):
+        return f"{found} begins a block, but no indented line follows. Write 'Part.parameter = value'."
+    for pattern, what in _LINES:
+        if re.search(pattern, line):
+            return f"{found} {what}"
+    for fragment, what in _COMPLAINTS:
+        if fragment in raw:
+            return f"{found} {what}"
     return f"{found} cannot be read. Write 'Part.parameter = value', 'NAME = value' or \"include 'file.gin'\"."
+
+
+#: What a line looks like that gin cannot read, and what to say of it.
+_LINES = (
+    (r"^(//|;|--)", "is not a comment in gin. Begin it with '#'."),
+    (r"^include\b", "does not name a file. Write include 'base.gin', with quotes."),
+    (r"^[\w./]+\s*=\s*(#.*|\\\\)?$", "has no value. Write one after the '='."),
+    (
+        r"^[\w./]*(//|\.\.|/\.|\./)|^[\w/]+\s+\.|^[\w./]+\.\s",
+        "has a malformed name. Write 'scope/Part.parameter', without spaces.",
+    ),
+    (r"=[^'\"#]*(@|%)\s*([^\w\s]|$)", "has an '@' without a part or a '%' without a macro. Write '@Name()' or '%NAME'."),
+    (r"=\s*[\[({]*\s*('[^']*|\"[^\"]*)$", "has a text without a closing quote. Add it."),
+)
+#: What gin says, and what to say instead.
+_COMPLAINTS = (
+    ("Malformatted", "has a malformed name. Write 'scope/Part.parameter', without spaces."),
+    ("expected ':' or '='", "sets nothing. Write 'Part.parameter = value' or 'NAME = value'."),
+    ("Expected '='", "sets nothing. Write 'parameter = value' in a block."),
+    ("Invalid identifier", "sets nothing. Write 'parameter = value' in a block."),
+    ("Expected newline", "goes on after its value. Write one binding a line, and the result in place of a calculation."),
+    (
+        "Expected ')'",
+        "has something in the brackets of a part. Write '@Name()', and 'Name.parameter = value' on another line.",
+    ),
+    ("Expected ','", "lacks a comma or a bracket. Add it."),
+    ("Expected ':'", "lacks a colon between a key and its value. Write {'key': value}."),
+    (
+        "Unable to parse value",
+        "has no value that can be read. Write a number, a text in quotes, a list, '@Name()' or '%NAME'.",
+    ),
+)
 
 
 def shown_line(line: str) -> str:

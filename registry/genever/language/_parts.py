@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from genever.language._problems import nearest
 from genever.parts import BrokenPartError, Catalog, Surface
 
 __all__ = ["ROOT", "Parts"]
@@ -47,11 +46,16 @@ class Parts:
         """The parts of a slot, by full name."""
         return tuple(name for name in self.names if name.startswith(f"{slot}."))
 
+    def slot_of(self, name: str) -> str | None:
+        """The slot that a part fills; None = not known."""
+        surface = self.readable(name) if name != ROOT else None
+        return surface.slot if surface else None
+
+    def choices(self, slot: str) -> tuple[str, ...]:
+        """The parts of a slot, as short as they can be written."""
+        return tuple(map(self.short, self.of_slot(slot)))
+
     def short(self, name: str) -> str:
         """The bare name of a part where it is unambiguous, else the full one."""
         bare = name.rpartition(".")[2]
         return bare if self.find(bare) == (name,) else name
-
-    def nearest(self, selector: str) -> tuple[str, ...]:
-        """The parts that a name was probably meant to be."""
-        return nearest(selector, (*self.names, ROOT))

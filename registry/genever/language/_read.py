@@ -82,11 +82,8 @@ class _Reader:
         """The config, with the start's bindings under its own: those that its unset slots need."""
         errors = [problem for problem in start.problems if problem.level == "error"]
         if errors:
-            return _complain(
-                config,
-                binding,
-                f"train.start = {binding.source} has errors of its own, such as {errors[0].file}:{errors[0].line}: {errors[0].message}",
-            )
+            first = f"{errors[0].file}:{errors[0].line}: {errors[0].message}"
+            return _complain(config, binding, f"train.start = {binding.source} has errors of its own, such as {first}")
         stage = self.parts.readable(ROOT)
         wanted = {name for name in (stage.inherited if stage else ()) if Key("", ROOT, name) not in config.bindings}
         taken = compose(start.bindings, self.parts, leave_out=lambda part, name: part == ROOT and name not in wanted).used

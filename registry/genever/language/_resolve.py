@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from genever.errors import UserError
+from genever.language._annotations import kind_of
 from genever.language._check import check
 from genever.language._composition import Composition, Node, compose
 from genever.language._config import Binding, Config, Key, Start
 from genever.language._parts import ROOT, Parts
-from genever.language._types import kind_of
 from genever.language._values import source
 from genever.parts import Catalog
 
