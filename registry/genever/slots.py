@@ -50,6 +50,7 @@ __all__ = [
     "Solver",
     "Tracker",
     "Tuner",
+    "VerifiableDataset",
     "Weighting",
 ]
 
@@ -252,6 +253,15 @@ class Dataset(Protocol):
 
     def __len__(self) -> int: ...
     def fetch(self, indices: Sequence[int]) -> Samples: ...
+
+
+@runtime_checkable
+class VerifiableDataset(Dataset, Protocol):
+    """A dataset that can tell what an image shows: what data builds that provides "verifiable"."""
+
+    def verify(self, images: Float[Tensor, " batch channels height width"], samples: Samples) -> Float[Tensor, " batch"]:
+        """The share of what was asked for that each image shows: 1 = all of it and nothing else, 0 = nothing."""
+        ...
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from genever.training._stage import Stage
 from genever.values import LatentSpec
 
 __all__ = ["Composition", "Tuned", "compose"]
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,7 @@ class Composition:
     start_model: Denoiser | None = None
     tuned: Tuned = field(init=False)
     _rounds: Sequence[Round] = ()
+    _once: dict[tuple[int, str], tuple[object, Any]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def loss(self) -> Loss:
@@ -104,6 +107,12 @@ class Composition:
         if self.start_model is None:
             raise ValueError("train.start is not set, but a teacher is needed. Name the run that is to be distilled.")
         return self.start_model
+
+    def once(self, part: object, name: str, make: Callable[[], Made]) -> Made:
+        """What `make` gave the first time: for what a part needs again and again, and that nothing in training changes."""
+        if (id(part), name) not in self._once:
+            self._once[id(part), name] = (part, make())  # The part is kept too, so that no other can take its id.
+        return self._once[id(part), name][1]
 
     def field_of(self, model: nn.Module, cond: Tensor, guidance: Guidance | None = None) -> Field:
         """The field of a model under `cond`, on this stage's loss."""
