@@ -46,7 +46,7 @@ class FlowGRPO:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.velocity", "loss.linear_path", "solver.log_probs")
+    needs: ClassVar[tuple[str, ...]] = ("loss.linear_path", "solver.log_probs")
 
     reward: Reward
     solver: Solver

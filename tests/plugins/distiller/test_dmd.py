@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from genever.training import Feed, Field
+from genever_plugins.conditioner.classes import Classes
+from genever_plugins.distiller.dmd import DMD, OneStep, matching_gradient, surrogate
+from genever_plugins.guidance.cfg import CFG
+from genever_plugins.solver.euler import Euler
+from genever_plugins.tuner.lora import LoRA
+from torch import nn
+
+
+class Gaussian(nn.Module):
+    """The exact velocity towards N(mean, std²) on the straight path."""
+
+    def __init__(self, mean, std: float = 1.0) -> None:
+        super().__init__()
+        self.mean, self.std = torch.tensor(mean).view(1, -1, 1, 1), std
+
+    def forward(self, x, t, cond, taps=()):
+        t = t.view(-1, 1, 1, 1)
+        data = self.mean + t * self.std**2 / ((t * self.std) ** 2 + (1 - t) ** 2) * (x - t * self.mean)
+        return (data - x) / (1 - t), ()
+
+
+def distilled(toy, distiller=None, **parts):
+    composition = toy.compose(distiller=distiller or DMD(critic_updates=2), start="fresh", **parts)
+    return composition, composition.rounds()[0].start({})
+
+
+def one_gradient(composition, method, teacher, critic, x):
+    method = replace(method, roles={**method.roles, "teacher": teacher, "critic": critic})
+    return method.gradient(x, next(composition.feed()))
+
+
+def points(num=64):
+    return torch.randn(num, 2, 1, 1, generator=torch.Generator().manual_seed(0))
+
+
+def test_dmd_gradient_between_gaussians_points_along_the_difference_of_their_means(toy):
+    composition, method = distilled(toy)
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 1.0])
+    x = points() + fake.view(-1, 1, 1)
+    found = one_gradient(composition, method, Gaussian(real.tolist()), Gaussian(fake.tolist()), x).flatten(1)
+    along = found @ (fake - real) / (fake - real).norm()
+    torch.testing.assert_close(along, found.norm(dim=1))
+    assert along.min() > 0
+
+
+def test_dmd_gradient_has_its_closed_form_on_gaussians(toy):
+    composition, method = distilled(toy)
+    batch, x = next(composition.feed()), points()
+    t = (0.02 + 0.96 * batch.draws.uniform("matching time")).view(-1, 1, 1, 1)
+    x_t = t * x + (1 - t) * batch.noise("matching noise")
+    variance = t**2 + (1 - t) ** 2
+    real_mean, fake_mean = torch.tensor([2.0, -1.0]).view(-1, 1, 1), torch.zeros(2, 1, 1)
+    real = real_mean + t / variance * (x_t - t * real_mean)
+    wanted = (fake_mean - real_mean) * (1 - t) ** 2 / variance / (x - real).abs().mean((1, 2, 3), keepdim=True)
+    found = one_gradient(composition, method, Gaussian([2.0, -1.0]), Gaussian([0.0, 0.0]), x)
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_dmd_gradient_is_0_where_critic_and_teacher_agree(toy):
+    composition, method = distilled(toy)
+    assert not one_gradient(composition, method, Gaussian([1.0, 2.0]), Gaussian([1.0, 2.0]), points()).any()
+
+
+def test_matching_gradient_does_not_depend_on_the_scale_of_the_data():
+    x, real, fake = points(), points().flip(0), points().roll(1, 0)
+    torch.testing.assert_close(matching_gradient(1000 * x, 1000 * real, 1000 * fake), matching_gradient(x, real, fake))
+
+
+def test_matching_gradient_is_0_where_the_sample_is_the_teachers_estimate():
+    x, fake = points(), points().roll(1, 0)
+    assert not matching_gradient(x, x.clone(), fake).isnan().any()
+    assert not matching_gradient(x, x.clone(), fake).any()
+
+
+def test_surrogate_gives_the_gradient_divided_by_the_number_of_elements():
+    x, gradient = points().requires_grad_(), points().flip(0)
+    (found,) = torch.autograd.grad(surrogate(x, gradient), x)
+    torch.testing.assert_close(found, gradient / x.numel())
+
+
+def test_dmd_updates_the_critic_more_often_than_the_student_with_luck_of_their_own(toy, monkeypatch):
+    composition, method = distilled(toy, DMD(critic_updates=3), accumulate=2)
+    batches, draw = [], Feed.__next__
+    monkeypatch.setattr(Feed, "__next__", lambda feed: batches.append(draw(feed)) or batches[-1])
+    groups = [(update.group, update.step) for update in method.updates(composition.feed(), 0)]
+    assert groups == [("critic", False), ("critic", True)] * 3 + [("model", False), ("model", True)]
+    noises = {tuple(batch.noise().flatten().tolist()) for batch in batches}
+    assert len(noises) == len(groups)
+
+
+@pytest.mark.parametrize("tuner", [None, LoRA(rank=2)])
+def test_dmd_leaves_every_other_network_alone(toy, tuner):
+    composition, method = distilled(toy, **({"tuner": tuner} if tuner else {}))
+    batch, groups = next(composition.feed()), method.groups()
+    for group, losses in (("critic", method.critic_losses), ("model", method.student_losses)):
+        for role, module in method.roles.items():
+            module.zero_grad()
+            for name, parameter in module.named_parameters():
+                parameter.requires_grad_(f"{role}.{name}" in groups[group])
+        sum(losses(batch).values()).backward()
+        touched = {role for role, module in method.roles.items() if any(p.grad is not None for p in module.parameters())}
+        assert touched == {group}
+
+
+def test_dmd_critic_learns_what_the_tuner_lets_the_student_learn(toy):
+    _, method = distilled(toy, tuner=LoRA(rank=2))
+    groups = method.groups()
+    assert {name.partition(".")[2] for name in groups["critic"]} == {name.partition(".")[2] for name in groups["model"]}
+    assert all(".lora_" in name for name in groups["critic"])
+    assert not {id(p) for p in groups["critic"].values()} & {id(p) for p in groups["model"].values()}
+
+
+def test_dmd_samples_as_it_trains_in_one_step_unguided(toy):
+    composition = toy.compose(distiller=DMD(), start="fresh", guidance=CFG(scale=2.0))
+    (round_,) = composition.rounds()
+    method, batch = round_.start({}), next(composition.feed())
+    field, generator = Field(composition.model, composition.loss, batch.cond), torch.Generator()
+    found = round_.solver(field, batch.noise(), generator=generator)
+    assert round_.guidance is None
+    assert isinstance(round_.solver, OneStep)
+    assert torch.equal(found, method.sample(batch))
+    torch.testing.assert_close(found, Euler(num_steps=1)(field, batch.noise(), generator=generator))
+
+
+def test_dmd_guides_the_teacher_alone(toy):
+    parts = {"data": toy.labelled(toy.gaussian(), 3), "conditioner": Classes(dropout=0.5)}
+    composition, method = distilled(toy, DMD(guidance=CFG(scale=3.0)), **parts)
+    sizes = {role: set() for role in method.roles}
+    for role, module in method.roles.items():
+        module.register_forward_pre_hook(lambda module, inputs, role=role: sizes[role].add(len(inputs[0])))
+    toy.train(composition, method, 1)
+    assert sizes == {"model": {64}, "teacher": {128}, "critic": {64}}
+
+
+def test_dmd_one_step_generator_reaches_every_mode(toy):
+    parts = {"data": toy.modes(4, std=0.3), "batch_size": 128}
+    base = toy.compose(**parts)
+    toy.train(base, base.rounds()[0].start({}), 600, rate=3e-3)
+    composition = toy.compose(**parts, distiller=DMD(critic_updates=2), start="fresh")
+    for model in (composition.model, composition.teacher):
+        model.load_state_dict(base.model.state_dict())
+    noise = torch.randn(1000, 2, 1, 1, generator=torch.Generator().manual_seed(2))
+    field = Field(composition.model, composition.loss, torch.zeros(1000, dtype=torch.int64))
+    near, _ = spread(OneStep()(field, noise, generator=torch.Generator()))
+    assert near < 0.05
+    toy.train(composition, composition.rounds()[0].start({}), 400, rates={"model": 5e-4, "critic": 1e-3})
+    near, rarest = spread(OneStep()(field, noise, generator=torch.Generator()))
+    assert near > 0.7  # The teacher in 4 steps: 0.79. A smooth map from one blob must leave some between the modes.
+    assert rarest > 0.1
+
+
+@torch.no_grad()
+def spread(x):
+    """The share of samples near a mode, and that of the rarest mode."""
+    angle = torch.arange(4) * torch.pi / 2
+    distance, mode = torch.cdist(x.flatten(1), 2 * torch.stack([angle.cos(), angle.sin()], dim=1)).min(1)
+    return (distance < 0.9).float().mean(), torch.bincount(mode, minlength=4).min() / len(x)
+
+
+def test_dmd_needs_a_start(toy):
+    composition = toy.compose(distiller=DMD())
+    with pytest.raises(ValueError, match=r"train.start is not set, but a teacher is needed"):
+        composition.rounds()
+
+
+def test_dmd_method_state_is_empty_and_loads(toy):
+    _, method = distilled(toy)
+    method.load_state_dict(method.state_dict())
+    assert method.state_dict() == {}
