@@ -35,7 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         code = execute(directory, catalog, device=pick_device(arguments.device))
     except UserError:
-        shutil.rmtree(directory.path)
+        if not directory.saved_steps():
+            shutil.rmtree(directory.path)
         raise
     print(directory.path)
     sys.stdout.flush()

@@ -131,7 +131,13 @@ def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device) -> int
             run.update_facts(status="failed", reason=str(error))
             raise UserError(str(error)) from error
         code, facts = 0, {"status": "finished"}
-        run.update_facts(status="running", device=str(device), seed=composition.stage.seed, started=time.time())
+        run.update_facts(
+            status="running",
+            device=str(device),
+            seed=composition.stage.seed,
+            parameters=sum(p.numel() for p in composition.model.parameters()),
+            started=time.time(),
+        )
         try:
             with _stop_on_signal() as asked:
                 trainer.should_stop = lambda: bool(asked)
@@ -139,6 +145,9 @@ def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device) -> int
         except Stopped:
             logger.warning("stopped; go on with: genever resume %s", run.path)
             code, facts = 1, {"status": "stopped"}
+        except UserError as error:
+            run.update_facts(status="failed", reason=str(error))
+            raise
         except Exception as error:
             logger.error("failed: %s", error, exc_info=not _speaks_for_itself(error))
             saved = run.saved_steps()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genever.errors import UserError
 from genever.runs import RunDirectory
 from genever.slots import Writer
 from genever.training._averages import Averages
@@ -53,7 +54,8 @@ class Trainer:
         """Trains every round that is left.
 
         Raises:
-            Stopped: `should_stop` said so; the checkpoint is saved.
+            UserError: `train.group_optimizers` names a group that the method does not have.
+        Stopped: `should_stop` said so; the checkpoint is saved.
             NonFiniteError: more steps than `train.skip_nonfinite` had a loss or gradient that is not finite.
         """
         saved = self.run.saved_steps()
@@ -78,9 +80,7 @@ class Trainer:
         optimizers = stage.group_optimizers or {}
         unknown = set(optimizers) - set(groups)
         if unknown:
-            raise ValueError(
-                f"train.group_optimizers names {sorted(unknown)}, but this stage's groups are {sorted(groups)}."
-            )
+            raise UserError(f"train.group_optimizers names {sorted(unknown)}; this stage's groups are {sorted(groups)}.")
         learners = {
             name: Learner(group, optimizers.get(name, stage.optimizer), stage.clip_norm) for name, group in groups.items()
         }

@@ -1,0 +1,147 @@
+"""The loop: what it keeps, what it skips, when it stops."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from genever.errors import UserError
+from genever.runs import RunDirectory
+from genever.testing import toy_composition
+from genever.training import Composition, NonFiniteError, Trainer
+from safetensors.torch import load_file
+from torch import Tensor
+
+
+def trained(folder: Path, **parts: object) -> tuple[RunDirectory, Composition]:
+    run = RunDirectory(folder)
+    for wanted in (run.checkpoints, run.samples):
+        wanted.mkdir(parents=True, exist_ok=True)
+    settings = {"steps": 12, "batch_size": 8, "log_every": 4, "sample_images": 4, "validate_samples": 8}
+    composition = toy_composition(**{**settings, **parts})
+    Trainer(composition=composition, run=run).train()
+    return run, composition
+
+
+def saved_model(run: RunDirectory) -> dict[str, Tensor]:
+    return load_file(run.checkpoint(run.saved_steps()[-1]) / "model.safetensors")
+
+
+@dataclass(frozen=True)
+class Decay:
+    value: float
+
+    def decay_at(self, step: int) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Breaking:
+    """A loss whose error is not a number on the batches of some draws."""
+
+    whole: object
+    share: float
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.whole, name)
+
+    def errors(self, output: Tensor, **named: Tensor) -> Tensor:
+        errors = self.whole.errors(output, **named)
+        return errors / (named["t"].min() > self.share)
+
+
+def breaking(share: float) -> Breaking:
+    return Breaking(toy_composition().loss, share)
+
+
+def test_loss_falls(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, steps=200, log_every=50)
+    losses = [line["model/loss"] for line in run.read_metrics() if "model/loss" in line]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_accumulated_batches_train_as_whole_ones(tmp_path: Path) -> None:
+    whole, _ = trained(tmp_path / "whole")
+    split, _ = trained(tmp_path / "split", accumulate=4)
+    for name, weight in saved_model(whole).items():
+        torch.testing.assert_close(saved_model(split)[name], weight, rtol=1e-4, atol=1e-5)
+
+
+def test_average_of_decay_zero_is_the_weights(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, averages={"all": Decay(0.0)})
+    average = load_file(run.checkpoint(12) / "average-all.safetensors")
+    assert all(
+        average[f"model.{name}"].equal(weight) for name, weight in saved_model(run).items() if f"model.{name}" in average
+    )
+    assert average
+
+
+def test_average_of_decay_one_stays_at_the_start(tmp_path: Path) -> None:
+    start = {name: p.detach().clone() for name, p in toy_composition().model.named_parameters()}
+    run, _ = trained(tmp_path, averages={"none": Decay(1.0)})
+    average = load_file(run.checkpoint(12) / "average-none.safetensors")
+    assert all(average[f"model.{name}"].equal(weight) for name, weight in start.items())
+
+
+def test_step_that_is_not_finite_stops_the_run_and_saves_its_batch(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match=r"group 'model' is not finite at step \d+ .*genever resume") as caught:
+        trained(tmp_path, loss=breaking(0.05), save_every=1, log_every=1)
+    folder = next((tmp_path / "nonfinite").iterdir())
+    told = json.loads((folder / "step.json").read_text())
+    assert f"step {told['step']} " in str(caught.value)
+    assert load_file(folder / "batch.safetensors")["x_1"].shape[0] == 8
+
+
+def test_checkpoint_before_a_bad_step_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError):
+        trained(tmp_path, loss=breaking(0.05), save_every=1)
+    bad = json.loads(next((tmp_path / "nonfinite").glob("*/step.json")).read_text())["step"]
+    run = RunDirectory(tmp_path)
+    assert run.saved_steps()[-1:] == ([bad] if bad else [])
+    assert all(weight.isfinite().all() for weight in (saved_model(run).values() if bad else ()))
+
+
+def test_bad_steps_are_skipped_up_to_the_limit(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, loss=breaking(0.05), skip_nonfinite=12)
+    assert all(weight.isfinite().all() for weight in saved_model(run).values())
+
+
+def test_checkpoints_are_kept_by_age_and_by_best(tmp_path: Path) -> None:
+    values = iter([3.0, 1.0, 2.0, 4.0, 5.0, 6.0])
+
+    class Falling:
+        def measure(self, evaluation: object) -> Mapping[str, float]:
+            return {"made_up": next(values)}
+
+    run, _ = trained(tmp_path, metrics=[Falling()], evaluate_every=2, save_every=2, keep_checkpoints=2, keep_best="made_up")
+    assert run.saved_steps() == [4, 10, 12]
+
+
+def test_unknown_group_is_named(tmp_path: Path) -> None:
+    optimizer = toy_composition().stage.optimizer
+    with pytest.raises(UserError, match=r"group_optimizers names \['critic'\]; this stage's groups are \['model'\]"):
+        trained(tmp_path, group_optimizers={"critic": optimizer})
+
+
+def test_scalars_stand_once_in_the_metrics(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path)
+    steps = [line["step"] for line in run.read_metrics() if "model/loss" in line]
+    assert steps == [4, 8, 12]
+
+
+def test_grids_are_written_from_the_average_and_raw(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, averages={"ema": Decay(0.9)}, evaluate_weights="both", sample_every=6)
+    names = sorted(file.name for file in run.samples.iterdir())
+    assert names == [f"{which}_{step:08d}.png" for which in ("average", "raw") for step in (6, 12)]
+
+
+def test_batch_size_that_cannot_be_split_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"train.accumulate = 3 does not divide train.batch_size = 8"):
+        replace(toy_composition().stage, accumulate=3)
+
+
+def test_training_in_bf16_keeps_float32_weights(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, precision="bf16")
+    assert {weight.dtype for weight in saved_model(run).values()} == {torch.float32}
