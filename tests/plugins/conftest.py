@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from genever.training import Composition, Method, Stage, compose
+from genever.runs import RunDirectory
+from genever.training import Composition, Method, Stage, Stopped, Trainer, compose
 from genever.values import ConditionSpec, DataSpec, LatentSpec, Samples
 from torch import Tensor, nn
 
@@ -175,6 +177,24 @@ class Toy:
                     method.after(update.group, step)
             after(step)
         return seen
+
+    @staticmethod
+    def trained(folder: Path, *, stop: int | None = None, **parts: Any) -> dict[str, Tensor]:
+        """The model's weights after the real trainer; stopped after `stop` steps and resumed, if a number is given."""
+        from genever_plugins.average.constant import Constant
+        from genever_plugins.optimizer.adamw import AdamW
+
+        quiet = {"sample_images": 0, "validate_samples": 0, "averages": {"ema": Constant()}}
+        run = RunDirectory.create(folder, "toy", "0" * 8, {})
+        given = {"optimizer": AdamW(lr=1e-3), "steps": 4, "batch_size": 32, **quiet, **parts}
+        if stop is not None:
+            asked = iter(range(1, stop + 1))
+            first = Trainer(composition=Toy.compose(**given), run=run, should_stop=lambda: next(asked) == stop)
+            with pytest.raises(Stopped):
+                first.train()
+        composition = Toy.compose(**given)
+        Trainer(composition=composition, run=run).train()
+        return composition.model.state_dict()
 
 
 @pytest.fixture

@@ -173,3 +173,10 @@ def test_grpo_method_state_is_empty_and_loads(toy):
     _, method = composed(toy, grpo())
     method.load_state_dict(method.state_dict())
     assert method.state_dict() == {}
+
+
+@pytest.mark.parametrize("tuner", [Full(), LoRA(rank=2)])
+def test_grpo_stopped_and_resumed_ends_with_the_same_bits(toy, tmp_path, tuner):
+    parts = {"aligner": grpo(), "tuner": tuner}
+    whole, resumed = toy.trained(tmp_path, **parts), toy.trained(tmp_path, stop=2, **parts)
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pytest
 import torch
+from diffusers.models.attention import BasicTransformerBlock
+from genever_plugins.backbone.dit import DiT
 from genever_plugins.tuner.lora import LoRA
 from peft import PeftModel
 
@@ -115,3 +118,23 @@ def test_lora_names_layers_where_a_target_matches_none(toy):
 def test_lora_names_layers_where_its_default_targets_match_none(toy):
     with pytest.raises(ValueError, match=r"tuner.LoRA.targets = None matches no linear layer .*first, last"):
         toy.compose(tuner=LoRA(), backbone=toy.MLP(depth=0))
+
+
+def test_lora_default_targets_are_the_attention_and_mlp_layers_of_dit(toy):
+    backbone = DiT(width=16, depth=2, heads=2, patch=1)
+    learns = toy.compose(tuner=LoRA(), data=toy.gaussian(side=2), backbone=backbone).tuned.learns
+    layers = {name.split(".", 4)[4].partition(".lora")[0] for name in learns}
+    assert layers == {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}
+    assert len(learns) == 2 * 4 * 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfDiffusers:
+    def build(self, latent, condition):
+        return BasicTransformerBlock(dim=8, num_attention_heads=2, attention_head_dim=4)
+
+
+def test_lora_default_targets_are_the_attention_and_mlp_layers_of_diffusers(toy):
+    learns = toy.compose(tuner=LoRA(), backbone=OfDiffusers()).tuned.learns
+    layers = {name.split(".", 3)[2] + "." + name.split(".", 3)[3].partition(".lora")[0] for name in learns}
+    assert layers == {*(f"attn1.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")), "ff.net.0.proj", "ff.net.2"}
