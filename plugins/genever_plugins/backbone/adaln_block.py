@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
+
+from genever_plugins.backbone.attention import MLP, CrossAttention, SelfAttention
 
 __all__ = ["AdaLNBlock", "modulate"]
 
@@ -42,52 +43,3 @@ class AdaLNBlock(nn.Module):
         if self.cross_attn is not None:
             x = x + self.cross_attn(x, text, mask)
         return x + gate_2.unsqueeze(1) * self.mlp(modulate(self.norm2(x), shift_2, scale_2))
-
-
-class SelfAttention(nn.Module):
-    """Attention of tokens to each other."""
-
-    def __init__(self, width: int, heads: int, *, qk_norm: bool) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.q_norm = nn.RMSNorm(width // heads, eps=1e-6) if qk_norm else nn.Identity()
-        self.k_norm = nn.RMSNorm(width // heads, eps=1e-6) if qk_norm else nn.Identity()
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype), v)
-        return self.proj(mixed.transpose(1, 2).flatten(2))
-
-
-class CrossAttention(nn.Module):
-    """Attention of tokens to a text's tokens, those behind its mask left out."""
-
-    def __init__(self, width: int, heads: int, *, qk_norm: bool) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q_linear = nn.Linear(width, width)
-        self.kv_linear = nn.Linear(width, 2 * width)
-        self.q_norm = nn.RMSNorm(width // heads, eps=1e-6) if qk_norm else nn.Identity()
-        self.k_norm = nn.RMSNorm(width // heads, eps=1e-6) if qk_norm else nn.Identity()
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, text: Tensor, mask: Tensor | None) -> Tensor:
-        q = self.q_linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        k, v = self.kv_linear(text).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        shown = None if mask is None else mask[:, None, None, :]
-        q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
-        return self.proj(F.scaled_dot_product_attention(q, k, v, attn_mask=shown).transpose(1, 2).flatten(2))
-
-
-class MLP(nn.Module):
-    """Two layers around a tanh-approximated GELU."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))

@@ -1,0 +1,140 @@
+"""The multimodal diffusion transformer of Stable Diffusion 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, cast
+
+import torch
+from annotated_types import Ge
+from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
+from genever.values import Condition, ConditionSpec, LatentSpec
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from genever_plugins.backbone.masked_joint_attention import MaskedJointAttention
+from genever_plugins.backbone.patches import patch_grid, unpatchify
+
+__all__ = ["MMDiT"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MMDiT:
+    """Text and image each have their own weights and attend to each other; through diffusers' SD3Transformer2DModel.
+
+    A class, or no condition at all, is one learned token, which is the pooled vector too. A text without a pooled vector
+    gets the mean of its tokens. Unlike in SD3, padding of a text is not read. At the start the output is exactly 0 and
+    every block is the identity on image tokens (adaLN-Zero).
+
+    Args:
+        width: features of a token; a multiple of 4 and of `heads`.
+        depth: number of blocks.
+        heads: attention heads.
+        patch: side of a patch in latent pixels; it divides both sides of the latent.
+        qk_norm: RMS-normalise queries and keys, as SD3.5 does, for stability in low precision.
+        time_scale: the time embedding reads time_scale · t.
+        recompute: recompute blocks in the backward pass instead of storing their activations (gradient checkpointing).
+
+    References:
+        Esser et al., Scaling rectified flow transformers for high-resolution image synthesis, 2024. arXiv:2403.03206
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text")
+    needs: ClassVar[tuple[str, ...]] = ()
+    infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
+
+    width: Annotated[int, Ge(4)] = 384
+    depth: Annotated[int, Ge(1)] = 12
+    heads: Annotated[int, Ge(1)] = 6
+    patch: Annotated[int, Ge(1)] = 2
+    qk_norm: bool = True
+    time_scale: float = 1000.0
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width % 4 or self.width % self.heads:
+            raise ValueError(
+                f"backbone.MMDiT.width = {self.width} is not a multiple of 4 and of backbone.MMDiT.heads = {self.heads}. "
+                "Choose a width that is a multiple of both."
+            )
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        return MMDiTNetwork(self, latent, condition)
+
+
+class MMDiTNetwork(nn.Module):
+    """`genever.slots.Network` around diffusers' modules."""
+
+    def __init__(self, part: MMDiT, latent: LatentSpec, condition: ConditionSpec) -> None:
+        super().__init__()
+        self.num_blocks, self.feature_width = part.depth, part.width
+        self.feature_grid = patch_grid(latent, part.patch, "backbone.MMDiT.patch")
+        self.patch, self.time_scale, self.recompute = part.patch, part.time_scale, part.recompute
+        text = condition.text_width
+        self.class_tokens = None if text else nn.Embedding((condition.num_classes or 0) + 1, part.width)
+        self.transformer = SD3Transformer2DModel(
+            sample_size=max(latent.height, latent.width),
+            patch_size=part.patch,
+            in_channels=latent.channels,
+            num_layers=part.depth,
+            attention_head_dim=part.width // part.heads,
+            num_attention_heads=part.heads,
+            joint_attention_dim=text or part.width,
+            caption_projection_dim=part.width,
+            pooled_projection_dim=condition.pooled_width or text or part.width,
+            out_channels=latent.channels,
+            pos_embed_max_size=max(self.feature_grid),
+            qk_norm="rms_norm" if part.qk_norm else None,
+        )
+        self.transformer.set_attn_processor(cast(Any, MaskedJointAttention()))
+        for name, parameter in self.named_parameters():
+            _initialise(name, parameter.detach())
+
+    def forward(
+        self,
+        x: Float[Tensor, " batch channels height width"],
+        t: Float[Tensor, " batch"],
+        condition: Condition,
+        *,
+        taps: Sequence[int] = (),
+    ) -> tuple[Float[Tensor, " batch channels height width"], tuple[Tensor, ...]]:
+        read, pooled = self.embed_condition(condition, len(x))
+        c = self.transformer.time_text_embed(self.time_scale * t.float(), pooled)
+        text, tokens = self.transformer.context_embedder(read), self.transformer.pos_embed(x)
+        outputs: dict[int, Tensor] = {}
+        for number, block in enumerate(self.transformer.transformer_blocks, start=1):
+            text, tokens = self._run(block, tokens, text, c, {"attention_mask": condition.mask})
+            if number in taps:
+                outputs[number] = tokens
+        values = self.transformer.proj_out(self.transformer.norm_out(tokens, c))
+        return unpatchify(values, self.feature_grid, self.patch), tuple(outputs[tap] for tap in taps)
+
+    def embed_condition(self, condition: Condition, num: int) -> tuple[Tensor, Tensor]:
+        """Tokens [batch, length, width] that the image attends to, and their pooled vector [batch, width]."""
+        if self.class_tokens is not None:
+            device = self.class_tokens.weight.device
+            classes = torch.zeros(num, dtype=torch.int64, device=device) if condition.classes is None else condition.classes
+            token = self.class_tokens(classes)
+            return token.unsqueeze(1), token
+        assert condition.tokens is not None
+        if condition.pooled is not None:
+            return condition.tokens, condition.pooled
+        shown = torch.ones_like(condition.tokens[:, :, 0]) if condition.mask is None else condition.mask
+        return condition.tokens, (condition.tokens * shown.unsqueeze(2)).sum(1) / shown.sum(1, keepdim=True)
+
+    def _run(self, block: nn.Module, *inputs: object) -> tuple[Tensor | None, Tensor]:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return block(*inputs)
+
+
+def _initialise(name: str, parameter: Tensor) -> None:
+    """As in DiT: zeros where an output leaves, small normals for embeddings, Xavier elsewhere."""
+    if name.endswith("bias") or any(part in name for part in (".norm1", "norm_out", "proj_out")):
+        nn.init.zeros_(parameter)
+    elif name.startswith(("class_tokens", "transformer.time_text_embed", "transformer.context_embedder")):
+        nn.init.normal_(parameter, std=0.02)
+    elif parameter.ndim > 1:
+        nn.init.xavier_uniform_(parameter.flatten(1))
