@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import deque
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -19,9 +18,6 @@ from genever_plugins.encoder import conv_classifier, fit, weights_cache
 from genever_plugins.encoder.conv_classifier import ConvClassifier, GridOfClassifier
 
 __all__ = ["Classifier"]
-
-#: The newest classifiers of this process with what they were made from: metrics ask again at every evaluation.
-_recent: deque[tuple[Data | Dataset, tuple[int, ...], ConvClassifier]] = deque(maxlen=4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,40 +52,31 @@ class Classifier:
         if composition.device.type == "meta":
             network = ConvClassifier(composition.data.spec, width=self.width)
         else:
-            network = copy.deepcopy(self._trained(composition))
+            trained = composition.once(self, "trained", lambda: self._trained(composition))
+            network = copy.deepcopy(trained)
         return GridOfClassifier(network, grid).requires_grad_(False).eval().to(composition.device)
 
+    @fit.undisturbed()
     def _trained(self, composition: Composition) -> ConvClassifier:
-        settings = (self.num_images, self.steps, self.width, self.seed)
-        source = composition.data if self.data is None else self.data
-        for known, its_settings, network in _recent:
-            if known is source and its_settings == settings:
-                return network
-        with fit.undisturbed():
-            network = self._from_cache_or_data(composition)
-        _recent.append((source, settings, network))
-        return network
-
-    def _from_cache_or_data(self, composition: Composition) -> ConvClassifier:
-        train, validation = (
-            (composition.data, composition.validation)
-            if self.data is None
-            else (self.data.build("train"), self.data.build("validation"))
-        )
+        train, validation = self._splits(composition)
         self._check(train.spec, composition.data.spec)
-        images, labels = self._first(train)
-        unseen, their_labels = self._first(validation)
         network = _fresh(train.spec, self.width, self.seed)
+        seen, unseen = self._first(train), self._first(validation)
         key = weights_cache.content_key(
             (self.steps, self.width, self.seed, train.spec.num_classes),
-            (images, labels, unseen, their_labels),
+            (*seen, *unseen),
             (conv_classifier.__file__, fit.__file__),
         )
         if not weights_cache.recall(key, network):
-            fit.fit(network, images, labels, steps=self.steps, seed=self.seed)
-            network.accuracy.fill_(fit.held_out_accuracy(network, unseen, their_labels))
+            fit.fit(network, *seen, steps=self.steps, seed=self.seed)
+            network.accuracy.fill_(fit.held_out_accuracy(network, *unseen))
             weights_cache.keep(key, network)
         return network
+
+    def _splits(self, composition: Composition) -> tuple[Dataset, Dataset]:
+        if self.data is None:
+            return composition.data, composition.validation
+        return self.data.build("train"), self.data.build("validation")
 
     def _first(self, dataset: Dataset) -> tuple[Float[Tensor, " num c h w"], Int[Tensor, " num"]]:
         samples = dataset.fetch(range(min(self.num_images, len(dataset))))

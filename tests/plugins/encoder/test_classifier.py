@@ -6,13 +6,12 @@ from genever.slots import ClassifierModule
 from genever.training import Composition
 from genever_plugins.data.digits import Digits
 from genever_plugins.encoder import fit
-from genever_plugins.encoder.classifier import Classifier, _recent
+from genever_plugins.encoder.classifier import Classifier
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GENEVER_CACHE", str(tmp_path))
-    _recent.clear()
     return tmp_path / "classifiers"
 
 
@@ -35,15 +34,13 @@ def test_classifier_reads_unseen_digits(digits):
 
 
 def test_classifier_is_the_same_to_the_bit_whatever_goes_on_around_it(digits, own_cache):
-    part = Classifier(steps=30)
-    first = weights_of(part.build(digits, (1, 1)))
-    _recent.clear()
+    first = weights_of(Classifier(steps=30).build(digits, (1, 1)))
     next(own_cache.iterdir()).unlink()
     torch.manual_seed(77)
     torch.set_num_threads(2)
     try:
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-            second = weights_of(part.build(digits, (1, 1)))
+            second = weights_of(Classifier(steps=30).build(digits, (1, 1)))
     finally:
         torch.set_num_threads(1)
     assert torch.equal(first, second)
@@ -56,11 +53,9 @@ def test_classifier_leaves_the_global_generator_alone(digits):
 
 
 def test_classifier_is_trained_once_and_then_read_from_the_cache(digits, monkeypatch):
-    part = Classifier(steps=5)
-    first = part.build(digits, (1, 1))
-    _recent.clear()
+    first = Classifier(steps=5).build(digits, (1, 1))
     monkeypatch.setattr(fit, "fit", lambda *_, **__: pytest.fail("trained again"))
-    again = part.build(digits, (1, 1))
+    again = Classifier(steps=5).build(digits, (1, 1))
     assert torch.equal(weights_of(first), weights_of(again))
     assert first.accuracy == again.accuracy > 0
 
@@ -73,13 +68,11 @@ def test_classifier_is_trained_anew_for_other_settings(digits, own_cache, change
 
 
 def test_classifier_replaces_a_damaged_cache(digits, own_cache):
-    part = Classifier(steps=5)
-    first = part.build(digits, (1, 1))
+    first = Classifier(steps=5).build(digits, (1, 1))
     (file,) = own_cache.iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:100])
-    _recent.clear()
-    assert torch.equal(weights_of(first), weights_of(part.build(digits, (1, 1))))
+    assert torch.equal(weights_of(first), weights_of(Classifier(steps=5).build(digits, (1, 1))))
     assert file.read_bytes() == whole
 
 

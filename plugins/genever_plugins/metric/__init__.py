@@ -1,0 +1,20 @@
+"""Metrics: how good what a model makes is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genever import hookimpl
+
+if TYPE_CHECKING:
+    from genever import Registry
+
+
+@hookimpl
+def register_parts(registry: Registry) -> None:
+    registry.add("metric.ClassAccuracy", "genever_plugins.metric.class_accuracy:ClassAccuracy")
+    registry.add("metric.Diversity", "genever_plugins.metric.diversity:Diversity")
+    registry.add("metric.FrechetDistance", "genever_plugins.metric.frechet_distance:FrechetDistance")
+    registry.add("metric.Reward", "genever_plugins.metric.reward:Reward")
+    registry.add("metric.Straightness", "genever_plugins.metric.straightness:Straightness")
+    registry.add("metric.VerifiedCaptions", "genever_plugins.metric.verified_captions:VerifiedCaptions")
