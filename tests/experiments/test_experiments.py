@@ -1,0 +1,64 @@
+"""Every shipped experiment checks without a warning, trains two steps in each round, resumes, and can be sampled."""
+
+import json
+from pathlib import Path
+
+import pytest
+from genever.command import main
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = sorted(file for file in (ROOT / "experiments").glob("*/*.gin") if file.name != "base.gin")
+SHORT = ["train.steps = 2", "train.batch_size = 16", "train.evaluate_samples = 40", "train.validate_samples = 8"]
+
+
+def name_of(file: Path) -> str:
+    return file.relative_to(ROOT / "experiments").with_suffix("").as_posix()
+
+
+def start_of(file: Path, capsys: pytest.CaptureFixture[str]) -> str | None:
+    """The experiment that a file starts from."""
+    capsys.readouterr()
+    assert main(["resolve", str(file), "--json"]) == 0
+    start = json.loads(capsys.readouterr().out)["start"]
+    return start and start["written"]
+
+
+def run_short(file: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """Trains two steps, after two steps of whatever the experiment starts from."""
+    start = start_of(file, capsys)
+    if start is not None and not list((root / start).glob("*/run.json")):
+        run_short(ROOT / "experiments" / f"{start}.gin", root, capsys)
+    bindings = [word for binding in SHORT for word in ("-b", binding)]
+    capsys.readouterr()
+    assert main(["run", str(file), "--root", str(root), *bindings]) == 0
+    return Path(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=name_of)
+def test_experiment_checks_without_a_warning(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["check", str(file), "--root", str(tmp_path)])
+    said = [line for line in capsys.readouterr().err.splitlines() if ": warning: " in line or ": error: " in line]
+    assert code == 0
+    assert all("There is no finished run" in line for line in said), said
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=name_of)
+def test_experiment_trains_two_steps_and_can_be_sampled(
+    file: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_short(file, root, capsys)
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+    assert main(["sample", str(run), "--num", "4", "--out", str(tmp_path / "grid.png")]) == 0
+    assert (tmp_path / "grid.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=name_of)
+def test_experiment_says_what_it_costs_and_what_came_out(file: Path) -> None:
+    header = file.read_text().split("\n\n")[0]
+    assert all(f"{word}:" in header for word in ("What", "Source", "Cost", "Expect", "Run")), header
+    assert f"genever run experiments/{name_of(file)}.gin" in header
