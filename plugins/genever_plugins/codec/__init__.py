@@ -13,4 +13,5 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     """Offer the codecs."""
+    registry.add("codec.AutoencoderKL", "genever_plugins.codec.autoencoder_kl:AutoencoderKL")
     registry.add("codec.Pixels", "genever_plugins.codec.pixels:Pixels")

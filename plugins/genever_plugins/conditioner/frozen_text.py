@@ -1,0 +1,137 @@
+"""A pretrained text encoder, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from annotated_types import Ge, Le
+from genever.values import Condition, ConditionSpec, DataSpec, Samples
+from jaxtyping import Int
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoTokenizer, CLIPTextModel, PreTrainedModel, T5EncoderModel
+
+__all__ = ["FrozenText"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenText:
+    """Captions through a frozen CLIP or T5 of a local folder; its config.json says which.
+
+    Tokens are the last hidden states; CLIP gives a pooled vector too. "No condition" is the empty caption. The encoder's
+    weights stay in their folder: neither checkpoints nor averages hold a copy.
+
+    Args:
+        path: folder of the encoder, as `save_pretrained` writes it.
+        tokenizer: folder of its tokenizer. None = `path`.
+        max_length: tokens of a caption; what is longer is cut, as these encoders are used everywhere. CLIP has 77 at most.
+        dropout: share of training samples whose caption becomes the empty one, in [0, 1]. 0 = disable.
+
+    References:
+        Radford et al., Learning transferable visual models from natural language supervision, 2021. arXiv:2103.00020
+        Raffel et al., Exploring the limits of transfer learning with a unified text-to-text transformer, 2019.
+            arXiv:1910.10683
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("data.captions", "backbone.text")
+
+    path: str
+    tokenizer: str | None = None
+    max_length: Annotated[int, Ge(2)] = 77
+    dropout: Annotated[float, Ge(0), Le(1)] = 0.1
+
+    def build(self, data: DataSpec) -> nn.Module:
+        if not data.captions:
+            raise ValueError(
+                "conditioner.FrozenText needs captions, but the data has none. "
+                "Use conditioner.Classes, conditioner.Unconditional, or data whose images have captions."
+            )
+        _look_for("path", self.path, "config.json")
+        tokenizer = self.tokenizer or self.path
+        _look_for("tokenizer", tokenizer, "tokenizer_config.json")
+        encoder = _encoder(self.path)
+        longest = getattr(encoder.config, "max_position_embeddings", None)
+        if longest is not None and self.max_length > longest:
+            raise ValueError(
+                f"conditioner.FrozenText.max_length = {self.max_length}, but {self.path!r} reads {longest} tokens at most. "
+                f"Set it to {longest} or less."
+            )
+        return FrozenTextModule(encoder, AutoTokenizer.from_pretrained(tokenizer, local_files_only=True), self.max_length)
+
+
+class FrozenTextModule(nn.Module):
+    """`genever.slots.ConditionerModule` of captions, without weights of its own."""
+
+    def __init__(self, encoder: PreTrainedModel, tokenizer: Any, max_length: int) -> None:
+        super().__init__()
+        self.borrowed = Borrowed(encoder.requires_grad_(False).eval())
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        width = encoder.config.hidden_size
+        self.spec = ConditionSpec(
+            text_width=width,
+            text_length=max_length,
+            pooled_width=width if isinstance(encoder, CLIPTextModel) else None,
+        )
+
+    def prepare(self, samples: Samples) -> Int[Tensor, " batch 2 length"]:
+        """Token ids, and 1 where a token is no padding: CLIP pads with its end token, so ids alone do not tell."""
+        assert samples.captions is not None
+        return self._tokenize(list(samples.captions))
+
+    def null(self, cond: Int[Tensor, " batch 2 length"]) -> Int[Tensor, " batch 2 length"]:
+        return self._tokenize([""]).to(cond.device).expand_as(cond)
+
+    def forward(self, cond: Int[Tensor, " batch 2 length"]) -> Condition:
+        ids, mask = cond.unbind(1)
+        with torch.no_grad():
+            found = self.borrowed.encoder(input_ids=ids, attention_mask=mask)
+        pooled = found.pooler_output.float() if self.spec.pooled_width else None
+        return Condition(tokens=found.last_hidden_state.float(), mask=mask.bool(), pooled=pooled)
+
+    def _tokenize(self, captions: list[str]) -> Tensor:
+        found = self.tokenizer(
+            captions, padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
+        )
+        return torch.stack([found["input_ids"], found["attention_mask"]], 1)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> FrozenTextModule:
+        """Moves the encoder along, although it is no submodule."""
+        self.borrowed.encoder._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+
+class Borrowed:
+    """Holds a module out of its owner's weights; copies of the owner share it."""
+
+    def __init__(self, encoder: PreTrainedModel) -> None:
+        self.encoder = encoder
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Borrowed:
+        return self
+
+
+def _encoder(path: str) -> PreTrainedModel:
+    """The encoder of a folder; on the meta device without its weights."""
+    config = AutoConfig.from_pretrained(path, local_files_only=True)
+    kinds = {"clip": CLIPTextModel, "clip_text_model": CLIPTextModel, "t5": T5EncoderModel}
+    if config.model_type not in kinds:
+        raise ValueError(
+            f"conditioner.FrozenText.path = {path!r} holds a {config.model_type!r} model. "
+            f"Known are {', '.join(map(repr, kinds))}."
+        )
+    kind = kinds[config.model_type]
+    if torch.get_default_device().type == "meta":
+        return kind(getattr(config, "text_config", config))
+    return kind.from_pretrained(path, local_files_only=True)
+
+
+def _look_for(parameter: str, folder: str, file: str) -> None:
+    if not (Path(folder) / file).is_file():
+        raise ValueError(
+            f"conditioner.FrozenText.{parameter} = {folder!r} holds no {file}. "
+            "Give a local folder that save_pretrained wrote; nothing is downloaded."
+        )
