@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain, islice
 
 from genever.language._abilities import missing_abilities
 from genever.language._annotations import kind_of
@@ -11,7 +12,7 @@ from genever.language._composition import Composition, Node, compose
 from genever.language._config import Binding, Config, Key, MacroBinding
 from genever.language._kinds import slots_in
 from genever.language._parts import ROOT, Parts
-from genever.language._problems import Place, Problem, did_you_mean, listed, nearest, shown_path
+from genever.language._problems import MAX_PROBLEMS, Place, Problem, did_you_mean, listed, nearest, shown_path
 from genever.language._values import MacroUse, Reference, leaves, shown
 from genever.parts import BrokenPartError, Catalog, Parameter, Surface
 from genever.slots import SLOTS
@@ -23,17 +24,18 @@ def check(config: Config, catalog: Catalog) -> list[Problem]:
     """All problems of a config, by file and line; those of `-b` last."""
     parts = Parts(catalog)
     composition = compose(config.bindings, parts)
-    found = [
-        *config.problems,
-        *(problem for binding in config.bindings.values() for problem in _Judge(binding, parts).problems()),
-        *_macro_problems(config, parts),
-        *_missing(config, composition, parts),
-        *_cycles(composition),
-        *missing_abilities(composition, parts, Place(config.file, 1)),
-        *(_without_effect(config, composition, parts) if config.readable and config.complete else ()),
-        *_start_warning(config),
-    ]
-    return sorted(dict.fromkeys(found), key=lambda problem: (problem.file == "-b", problem.file, problem.line))
+    found = chain(
+        config.problems,
+        (problem for binding in config.bindings.values() for problem in _Judge(binding, parts).problems()),
+        _missing(config, composition, parts),
+        _cycles(composition),
+        missing_abilities(composition, parts, Place(config.file, 1)),
+        _macro_problems(config, parts),
+        _without_effect(config, composition, parts) if config.readable and config.complete else (),
+        _start_warning(config),
+    )
+    first = dict.fromkeys(islice(found, MAX_PROBLEMS))
+    return sorted(first, key=lambda problem: (problem.file == "-b", problem.file, problem.line))
 
 
 class _Judge:

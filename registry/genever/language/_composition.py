@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from genever.language._config import Binding, Key
@@ -75,15 +75,15 @@ def compose(
     Args:
         leave_out: parameters that are passed over, by (part, parameter).
     """
-    by_part: dict[str, list[Binding]] = {}
-    for binding in bindings.values():
-        by_part.setdefault(binding.key.part, []).append(binding)
+    by_part: dict[tuple[str, str], dict[str, Binding]] = {}
+    for key, binding in bindings.items():
+        by_part.setdefault((key.scope, key.part), {})[key.parameter] = binding
     composition, waiting = Composition(), [Node((), ROOT)]
     while waiting:
         node = waiting.pop()
         if node in composition.values:
             continue
-        found = {**_defaults(node, parts), **_effective(node, by_part.get(node.part, ()))}
+        found = {**_defaults(node, parts), **_effective(node, by_part)}
         found = {name: binding for name, binding in found.items() if not leave_out(node.part, name)}
         composition.values[node] = _in_order(found, node, parts)
         composition.used.update({binding.key: binding for binding in found.values()})
@@ -94,12 +94,11 @@ def compose(
     return composition
 
 
-def _effective(node: Node, bindings: Iterable[Binding]) -> dict[str, Binding]:
+def _effective(node: Node, by_part: Mapping[tuple[str, str], dict[str, Binding]]) -> dict[str, Binding]:
     """The bindings of a part under its scopes; the inner scope wins."""
     found: dict[str, Binding] = {}
-    for binding in sorted(bindings, key=lambda binding: len(binding.key.scopes)):
-        if node.scopes[: len(binding.key.scopes)] == binding.key.scopes:
-            found[binding.key.parameter] = binding
+    for depth in range(len(node.scopes) + 1):
+        found.update(by_part.get(("/".join(node.scopes[:depth]), node.part), {}))
     return found
 
 

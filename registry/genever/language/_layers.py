@@ -15,7 +15,9 @@ from genever.language._values import UNREADABLE, Reference, mapped, shown, sourc
 
 __all__ = ["Layers"]
 
-MAX_BYTES = 1 << 20
+#: Beyond this a file is no experiment, and would take more than a second to read.
+MAX_BYTES = 64 << 10
+MAX_LINE = 4000
 MAX_INCLUDES = 32
 COMMAND_LINE = "-b"
 
@@ -39,6 +41,7 @@ class Layers:
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True
     readable: bool = True
+    _bytes: int = 0
     _open: list[_Open] = field(default_factory=list)
     _includers: dict[str, set[str]] = field(default_factory=dict)
 
@@ -52,6 +55,7 @@ class Layers:
         text = self._text_of(path, included_at or Place(name, 1), written)
         if text is None:
             return
+        self._bytes += max(len(text), 1 << 10)
         self._includers.setdefault(name, set()).update(opened.shown for opened in self._open)
         self._open.append(_Open(Path(os.path.realpath(path)), name, included_at))
         for statement in parse(text, name):
@@ -97,6 +101,11 @@ class Layers:
         elif len(self._open) >= MAX_INCLUDES:
             message = f"include {file!r} lies more than {MAX_INCLUDES} includes deep. Include fewer files in each other."
             self.problems.append(Problem.at(place, message))
+        elif self._bytes > 4 * MAX_BYTES:
+            message = (
+                f"include {file!r} makes this experiment longer than {4 * MAX_BYTES >> 10} KiB. Include less, or less often."
+            )
+            self._complain(Problem.at(place, message))
         else:
             self.add_file(path, place, file)
 
@@ -166,13 +175,15 @@ def read_text(path: Path, included: str = "") -> tuple[str | None, str]:
         if not path.exists():
             return None, f"{what} does not exist: {shown_path(path)}.{_like(path)}"
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            return None, f"{what} is not a text file of at most 1 MiB ({shown_path(path)}). Name a gin file."
+            return None, f"{what} is not a text file of at most {MAX_BYTES >> 10} KiB ({shown_path(path)}). Name a gin file."
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte = f"byte {error.start} is {error.object[error.start]:#04x}"
         return None, f"{what} is not UTF-8 text: {byte} ({shown_path(path)}). Save it as UTF-8."
     except (OSError, ValueError) as error:
         return None, f"{what} cannot be read: {getattr(error, 'strerror', None) or error} ({shown_path(path)})."
+    if long := next((n for n, line in enumerate(text.splitlines(), 1) if len(line) > MAX_LINE), None):
+        return None, f"{what} has more than {MAX_LINE} characters in line {long} ({shown_path(path)}). Write shorter lines."
     if not included and not text.strip():
         return (
             None,

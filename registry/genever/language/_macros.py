@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from genever.language._config import Binding, MacroBinding
 from genever.language._parse import MAX_DEPTH
-from genever.language._problems import Place, Problem, did_you_mean, listed
+from genever.language._problems import MAX_PROBLEMS, Place, Problem, did_you_mean, listed
 from genever.language._values import UNREADABLE, MacroUse, depth_of, leaves, mapped
 
 __all__ = ["Expansion"]
@@ -76,6 +76,8 @@ class Expansion:
                 place, f"%{name} is a constant of gin, which Genever does not have. Leave the line out or give a value."
             )
         else:
+            if len(self.problems) >= MAX_PROBLEMS:
+                return self._unknown
             known = did_you_mean(name, self.macros, "%") or f" Defined are: {listed(sorted(self.macros))}."
             self._complain(place, f"The macro %{name} is not defined.{known} Define it with a line '{name} = value'.")
         return self._unknown

@@ -104,7 +104,10 @@ def _recover(
     if isinstance(error, tokenize.TokenError):
         here = statement_line
     text = lines[statement_line]
-    yield Problem.at(Place(file, first_line + here), _syntax_message(error, text.strip(), lines[here].strip()))
+    message = _syntax_message(error, text.strip(), lines[here].strip())
+    if error_line >= next_line and not isinstance(error, tokenize.TokenError):
+        message = f"A bracket that is opened in {shown_line(text.strip())} is never closed. Close it."
+    yield Problem.at(Place(file, first_line + here), message)
     if key := _KEY.match(text.strip()):
         scope, part, parameter = config_parser.parse_binding_key(key[1])
         yield Assignment(scope, part, parameter, UNREADABLE, Place(file, first_line + statement_line))

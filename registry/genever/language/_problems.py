@@ -12,6 +12,9 @@ from typing import Literal
 
 __all__ = ["Level", "Place", "Problem", "did_you_mean", "listed", "nearest", "shown_path"]
 
+MAX_LENGTH = 1200
+#: Nobody reads more at once.
+MAX_PROBLEMS = 200
 Level = Literal["error", "warning"]
 
 
@@ -43,7 +46,8 @@ class Problem:
 
     @classmethod
     def at(cls, place: Place, message: str, level: Level = "error") -> Problem:
-        return cls(level, place.file, place.line, message)
+        """A problem at a place; its message is cut where somebody's names are endless."""
+        return cls(level, place.file, place.line, message if len(message) <= MAX_LENGTH else f"{message[:MAX_LENGTH]}...")
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.level}: {self.message}"
