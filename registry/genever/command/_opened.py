@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genever.errors import UserError
-from genever.runs import find_run
+from genever.runs import find_run, known_experiments
 
 if TYPE_CHECKING:
     from genever.training import Opened
@@ -33,7 +33,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def opened_run(arguments: argparse.Namespace) -> Opened:
     """The run's model with its composition, under the bindings of the command line."""
-    directory = find_run(arguments.run, Path(arguments.root))
+    root = Path(arguments.root)
+    directory = find_run(arguments.run, root)
+    if directory is None:
+        raise UserError(
+            f"there is no run at {arguments.run!r}, and no finished run of that name in {arguments.root!r}. Experiments that "
+            f"have runs there: {', '.join(known_experiments(root)) or 'none'}. Give a run's directory, or run it first."
+        )
     from genever.language import build, read, resolve
     from genever.parts import load_catalog
     from genever.training import open_run, pick_device

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genever.errors import UserError
-
-__all__ = ["RunDirectory", "find_run", "finished_runs", "git_state", "write_whole"]
+__all__ = ["RunDirectory", "find_run", "git_state", "known_experiments", "write_whole"]
 
 _STEP = "step_"
 
@@ -78,6 +76,16 @@ class RunDirectory:
         """run.json: status, lineage, versions, commit, seed, host, results."""
         return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
 
+    @property
+    def finished_since(self) -> float | None:
+        """When a finished run was created; None where it has not finished, or does not say so legibly."""
+        try:
+            facts = self.facts
+            finished = facts["status"] == "finished" and self.resolved.is_file()
+            return float(facts.get("created", 0)) if finished else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         write_whole(self.path / "run.json", json.dumps(facts, indent=2, sort_keys=True) + "\n")
 
@@ -114,28 +122,24 @@ class RunDirectory:
         write_whole(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def finished_runs(root: Path, experiment: str) -> list[RunDirectory]:
-    """Finished runs of an experiment, oldest first."""
-    found = [RunDirectory(file.parent) for file in (root / experiment).glob("*/run.json")]
-    finished = [(run.facts, run) for run in found if run.facts.get("status") == "finished"]
-    return [run for _, run in sorted(finished, key=lambda pair: (pair[0]["created"], pair[1].path.name))]
+def find_run(name: str, root: Path) -> RunDirectory | None:
+    """A run by its path, by '<experiment>/<id>', or the newest finished one of an experiment's name."""
+    if not name or "\0" in name:
+        return None
+    try:
+        for folder in (Path(name), root / name):
+            if (folder / "resolved.gin").is_file():
+                return RunDirectory(folder)
+        runs = map(RunDirectory, (root / name).glob("*/"))
+        finished = [(created, run.path) for run in runs if (created := run.finished_since) is not None]
+    except (OSError, ValueError, NotImplementedError):
+        return None
+    return RunDirectory(max(finished)[1]) if finished else None
 
 
-def find_run(name: str, root: Path) -> RunDirectory:
-    """A run by its path, or the newest finished run of an experiment. Raises UserError where there is none."""
-    if (Path(name) / "run.json").is_file():
-        return RunDirectory(Path(name))
-    runs = finished_runs(root, name)
-    if not runs:
-        known = sorted(
-            {str(file.parent.parent.relative_to(root)) for file in root.glob("**/run.json")} if root.is_dir() else []
-        )
-        listed = f" Known experiments: {', '.join(known)}." if known else ""
-        raise UserError(
-            f"no run at {name!r}, and no finished run of that name under {str(root)!r}.{listed} "
-            "Give a run's directory, or run that experiment first."
-        )
-    return runs[-1]
+def known_experiments(root: Path) -> list[str]:
+    """Names of the experiments that have runs."""
+    return sorted({file.parent.parent.relative_to(root).as_posix() for file in root.glob("*/*/*/run.json")})
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from genever.errors import UserError
 from genever.slots import Guidance, Solver
 from genever.training._compose import Composition
 from genever.training._denoiser import Field
@@ -112,18 +113,18 @@ def asked_for(
     """What to ask for: the validation split in its order, or one label or caption for all.
 
     Raises:
-        ValueError: the data has no such label, or no labels or captions at all.
+        UserError: the data has no such label, or no labels or captions at all.
     """
     dataset = composition.validation
     wanted = dataset.fetch([number % len(dataset) for number in numbers])
     if label is not None:
         num_classes = dataset.spec.num_classes or 0
         if not 0 <= label < num_classes:
-            raise ValueError(f"--label is {label}; this run's data has {num_classes} classes, counted from 0.")
+            raise UserError(f"--label is {label}; this run's data has {num_classes} classes, counted from 0.")
         wanted = replace(wanted, labels=torch.full((len(numbers),), label))
     if caption is not None:
         if wanted.captions is None:
-            raise ValueError("--caption was given, but this run's data has no captions.")
+            raise UserError("--caption was given, but this run's data has no captions.")
         wanted = replace(wanted, captions=(caption,) * len(numbers))
     return wanted
 
