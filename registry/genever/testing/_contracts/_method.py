@@ -1,0 +1,87 @@
+"""What a method does in two steps of a toy stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from genever.testing._contracts._luck import global_luck_untouched
+from genever.testing._toy_stage import take_steps
+from genever.training import Composition, Method
+
+__all__ = ["Built", "check_groups", "check_luck", "check_repeats", "check_state", "check_steps"]
+
+#: Builds a method anew, with the composition that it belongs to.
+Built = Callable[[], tuple[Method, Composition]]
+
+
+def check_groups(build: Built) -> None:
+    """Every group learns parameters of its roles, and no parameter twice."""
+    method, _ = build()
+    known = {id(p) for role in method.roles.values() for p in role.parameters()}
+    learning = [id(p) for group in method.groups().values() for p in group.values()]
+    assert "model" in method.roles, "The method has no role 'model'."
+    assert method.frozen <= set(method.roles), "A frozen role is no role."
+    assert learning, "Nothing learns."
+    assert set(learning) <= known, "A parameter that learns is in no role: no checkpoint would hold it."
+    assert len(learning) == len(set(learning)), "A parameter is in two groups."
+
+
+def check_steps(build: Built) -> None:
+    """Two steps: terms are finite, every group learns, frozen roles stay."""
+    method, composition = build()
+    before = {role: _weights(module) for role, module in method.roles.items()}
+    groups = {name: {key: p.detach().clone() for key, p in group.items()} for name, group in method.groups().items()}
+    for name, values in take_steps(method, composition).items():
+        assert all(map(math.isfinite, values)), f"{name} is not finite: {values}."
+    for role in method.frozen:
+        assert _same(before[role], _weights(method.roles[role])), f"The frozen role {role!r} has changed."
+    for name, group in method.groups().items():
+        assert not _same(groups[name], dict(group)), f"The group {name!r} learns nothing."
+
+
+def check_repeats(build: Built) -> None:
+    """The same stage takes the same steps, to the bit."""
+    first, second = (take_steps(*build()) for _ in range(2))
+    assert first == second
+
+
+def check_luck(build: Built) -> None:
+    """No step draws from a global generator."""
+    method, composition = build()
+    with global_luck_untouched():
+        take_steps(method, composition)
+
+
+def check_state(build: Built) -> None:
+    """The state is plain, and a fresh method takes it."""
+    method, composition = build()
+    take_steps(method, composition)
+    state = method.state_dict()
+    _assert_plain(state, "state_dict()")
+    fresh, _ = build()
+    fresh.load_state_dict(state)
+    assert set(fresh.state_dict()) == set(state)
+
+
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: one.detach().clone() for name, one in module.state_dict().items()}
+
+
+def _same(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
+    return all(torch.equal(before[name], after[name]) for name in before)
+
+
+def _assert_plain(state: object, where: str) -> None:
+    if isinstance(state, dict):
+        for key, value in state.items():
+            assert isinstance(key, str), f"{where} has the key {key!r}, which is not a string."
+            _assert_plain(value, f"{where}[{key!r}]")
+    elif isinstance(state, list | tuple):
+        for place, value in enumerate(state):
+            _assert_plain(value, f"{where}[{place}]")
+    else:
+        assert state is None or isinstance(state, Tensor | int | float | str | bool), f"{where} is {state!r}."

@@ -1,0 +1,79 @@
+"""Codecs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genever.testing._case import Case
+from genever.testing._contracts._luck import global_luck_untouched
+from genever.training import build_seeded
+from genever.values import DataSpec
+
+_SPEC = DataSpec(channels=2, height=16, width=16)
+
+
+@torch.no_grad()
+def round_trip_keeps_the_shape(case: Case) -> None:
+    codec, images = _module(case), _images()
+    latents = _encode(codec, images)
+    assert latents.shape == (3, *codec.latent.shape)
+    assert latents.dtype == torch.float32
+    assert codec.decode(latents).shape == images.shape
+
+
+@torch.no_grad()
+def another_size_of_image_is_taken(case: Case) -> None:
+    codec = _module(case, DataSpec(channels=2, height=16, width=32))
+    images = _images(width=32)
+    assert codec.decode(_encode(codec, images)).shape == images.shape
+
+
+@torch.no_grad()
+def same_noise_gives_the_same_bits(case: Case) -> None:
+    codec = _module(case)
+    with global_luck_untouched():
+        latents = _encode(codec, _images())
+        assert torch.equal(latents, _encode(codec, _images()))
+        assert torch.equal(codec.decode(latents), codec.decode(latents))
+
+
+@torch.no_grad()
+def latent_of_an_image_depends_on_it_alone(case: Case) -> None:
+    codec, images = _module(case), _images()
+    noise = _noise(codec)
+    torch.testing.assert_close(codec.encode(images[1:2], noise[1:2]), codec.encode(images, noise)[1:2], rtol=1e-4, atol=1e-5)
+
+
+def gradient_flows_through_decoding(case: Case) -> None:
+    codec = _module(case).requires_grad_(False)
+    latents = _encode(codec, _images()).detach().requires_grad_()
+    codec.decode(latents).square().sum().backward()
+    assert latents.grad is not None
+    assert bool(latents.grad.isfinite().all())
+    assert float(latents.grad.abs().sum()) > 0
+
+
+def meta_device_gives_the_same_shapes(case: Case) -> None:
+    real, meta = _module(case), _module(case, device=torch.device("meta"))
+    assert meta.latent == real.latent
+    shapes = ({name: tuple(one.shape) for name, one in module.state_dict().items()} for module in (real, meta))
+    assert next(shapes) == next(shapes)
+
+
+def _module(case: Case, spec: DataSpec = _SPEC, device: torch.device | None = None) -> Any:
+    return build_seeded(0, "codec", device or torch.device("cpu"), lambda: case.part().build(spec)).eval()
+
+
+def _images(width: int = 16) -> Tensor:
+    return torch.rand(3, 2, 16, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def _noise(codec: Any) -> Tensor:
+    return torch.randn(3, *codec.latent.shape, generator=torch.Generator().manual_seed(1))
+
+
+def _encode(codec: Any, images: Tensor) -> Tensor:
+    return codec.encode(images, _noise(codec))

@@ -1,0 +1,83 @@
+"""Data."""
+
+from __future__ import annotations
+
+import torch
+
+from genever.slots import Dataset
+from genever.testing._case import Case
+from genever.testing._contracts._luck import global_luck_untouched
+from genever.values import Samples
+
+
+def images_are_what_the_spec_says(case: Case) -> None:
+    for split in ("train", "validation"):
+        dataset = case.part().build(split)
+        spec, samples = dataset.spec, _first(dataset)
+        assert len(dataset) > 0
+        assert samples.images.shape == (len(samples), spec.channels, spec.height, spec.width)
+        assert samples.images.dtype == torch.float32
+        assert -1 <= float(samples.images.min()) < float(samples.images.max()) <= 1
+
+
+def labels_and_captions_are_what_the_spec_says(case: Case) -> None:
+    dataset = case.part().build("train")
+    spec, samples = dataset.spec, _first(dataset)
+    assert (samples.labels is None) == (spec.num_classes is None)
+    assert (samples.captions is None) == (not spec.captions)
+    if samples.labels is not None:
+        assert samples.labels.shape == (len(samples),)
+        assert 0 <= int(samples.labels.min()) <= int(samples.labels.max()) < spec.num_classes
+    if samples.captions is not None:
+        assert len(samples.captions) == len(samples)
+        assert all(isinstance(caption, str) and caption for caption in samples.captions)
+
+
+def abilities_are_what_the_spec_says(case: Case) -> None:
+    spec, provides = case.part().build("train").spec, case.surface.provides
+    if spec.num_classes is not None:
+        assert "labels" in provides, "It has labels, but does not provide 'labels'."
+    if spec.captions:
+        assert "captions" in provides, "It has captions, but does not provide 'captions'."
+
+
+def same_index_gives_the_same_sample(case: Case) -> None:
+    first, second = case.part().build("train"), case.part().build("train")
+    last = len(first) - 1
+    together, alone = first.fetch([last, 0, 1]), second.fetch([0])
+    _assert_same(together, 1, alone, 0)
+    _assert_same(together, 0, second.fetch([last]), 0)
+    _assert_same(together, 2, first.fetch([1, 0]), 0)
+
+
+def fetching_is_not_drawn(case: Case) -> None:
+    with global_luck_untouched():
+        _first(case.part().build("train"))
+
+
+def samples_differ(case: Case) -> None:
+    images = _first(case.part().build("train")).images
+    assert len(images.flatten(1).unique(dim=0)) > 1
+
+
+def splits_differ(case: Case) -> None:
+    train, validation = (_first(case.part().build(split)).images for split in ("train", "validation"))
+    num = min(len(train), len(validation))
+    assert not torch.equal(train[:num], validation[:num]), "Both splits hold the same images."
+
+
+def extras_have_an_entry_for_each_sample(case: Case) -> None:
+    samples = _first(case.part().build("train"))
+    assert all(len(entries) == len(samples) for entries in samples.extras.values())
+
+
+def _first(dataset: Dataset) -> Samples:
+    return dataset.fetch(range(min(16, len(dataset))))
+
+
+def _assert_same(one: Samples, place: int, other: Samples, its_place: int) -> None:
+    assert torch.equal(one.images[place], other.images[its_place]), "The same index gives another image."
+    if one.labels is not None and other.labels is not None:
+        assert one.labels[place] == other.labels[its_place]
+    if one.captions is not None and other.captions is not None:
+        assert one.captions[place] == other.captions[its_place]

@@ -1,0 +1,68 @@
+"""A whole stage of toys, and two steps of training on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from genever.testing import _toy_parts as toys
+from genever.training import Composition, Method, Stage, compose
+
+__all__ = ["take_steps", "toy_composition", "toy_stage"]
+
+
+def toy_stage(**parts: Any) -> Stage:
+    """A stage of toys, with `parts` in place of some of them."""
+    defaults = {
+        "data": toys.ToyData(),
+        "loss": toys.ToyLoss(),
+        "sampler": toys.ToySampler(),
+        "backbone": toys.ToyBackbone(),
+        "conditioner": toys.ToyConditioner(),
+        "codec": toys.ToyCodec(),
+        "tuner": toys.ToyTuner(),
+        "optimizer": toys.ToyOptimizer(),
+        "solver": toys.ToySolver(),
+        "steps": 2,
+        "batch_size": 8,
+    }
+    return Stage(**{**defaults, **parts})
+
+
+def toy_composition(**parts: Any) -> Composition:
+    """The networks of a stage of toys on the CPU. A stage with a distiller starts from a run whose weights are random."""
+    if "distiller" in parts:
+        parts = {"start": "toy", **parts}
+    start = _RandomStart() if parts.get("start") else None
+    return compose(toy_stage(**parts), device=torch.device("cpu"), start=start)
+
+
+class _RandomStart:
+    """`genever.training.Start` of a run that left fresh weights."""
+
+    name = "toy"
+
+    def load(self, model: nn.Module) -> None: ...
+
+
+def take_steps(method: Method, composition: Composition, num_steps: int = 2) -> dict[str, list[float]]:
+    """Trains as the trainer does, with plain Adam. Returns each term of each update, by 'group/term'."""
+    groups, seen = method.groups(), dict[str, list[float]]()
+    everything = [p for module in method.roles.values() for p in module.parameters()]
+    optimizers = {name: torch.optim.Adam(list(group.values()), lr=1e-2) for name, group in groups.items()}
+    for step in range(num_steps):
+        for update in method.updates(composition.feed().at(step), step):
+            learning = {id(parameter) for parameter in groups[update.group].values()}
+            for parameter in everything:
+                parameter.requires_grad_(id(parameter) in learning)
+            terms = update.loss()
+            (torch.stack(list(terms.values())).sum() * update.scale).backward()
+            for name, value in {**terms, **(update.report() if update.report else {})}.items():
+                seen.setdefault(f"{update.group}/{name}", []).append(float(value.detach()))
+            if update.step:
+                optimizers[update.group].step()
+                optimizers[update.group].zero_grad()
+                method.after(update.group, step)
+    return seen

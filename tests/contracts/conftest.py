@@ -1,0 +1,75 @@
+"""Tiny pretrained models, saved as their libraries save them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+WORDS = ("<pad>", "</s>", "<s>", "<unk>", "a", "low", "middle", "high", "one")
+
+
+class Pretrained:
+    """Folders that `save_pretrained` wrote, each made when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def autoencoder(self) -> str:
+        """Images of two channels to latents of four, half as wide and high."""
+        import diffusers
+
+        settings: dict[str, Any] = {
+            "in_channels": 2,
+            "out_channels": 2,
+            "block_out_channels": (8, 8),
+            "down_block_types": ("DownEncoderBlock2D",) * 2,
+            "up_block_types": ("UpDecoderBlock2D",) * 2,
+            "norm_num_groups": 4,
+            "latent_channels": 4,
+        }
+        return self._saved(diffusers.AutoencoderKL(**settings), "autoencoder")
+
+    @cached_property
+    def clip(self) -> str:
+        """A text encoder with CLIP's habits: begin and end tokens, padding with the end token."""
+        from tokenizers import Tokenizer, models, pre_tokenizers, processors
+        from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+
+        words = {word: number for number, word in enumerate(WORDS)}
+        tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+        tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
+            single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 1)]
+        )
+        wrapped = PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, pad_token="</s>", eos_token="</s>", bos_token="<s>", unk_token="<unk>"
+        )
+        config = CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=10,
+            pad_token_id=1,
+            bos_token_id=2,
+            eos_token_id=1,
+        )
+        wrapped.save_pretrained(self.folder / "clip")
+        return self._saved(CLIPTextModel(config), "clip")
+
+    def _saved(self, model: Any, name: str) -> str:
+        model.save_pretrained(self.folder / name)
+        return str(self.folder / name)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Pretrained(tmp_path_factory.mktemp("pretrained"))

@@ -1,0 +1,62 @@
+"""Every part that is registered keeps every contract of its slot: the kit that strangers use, on ourselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from genever.parts import load_catalog
+from genever.testing import Case, Contract, contracts_of
+
+CATALOG = load_catalog()
+
+
+def part(name: str, **given: Any) -> Any:
+    return Case(catalog=CATALOG, name=name, given=given).part()
+
+
+#: What a part cannot be tried without, or what makes it small enough to be tried often.
+ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
+    "aligner.FlowGRPO": lambda pretrained: {"solver": part("solver.FlowSDE", num_steps=3), "group_size": 4},
+    "aligner.REPA": lambda pretrained: {"projector_width": 16},
+    "backbone.DiT": lambda pretrained: {"width": 32, "depth": 2, "heads": 2},
+    "backbone.MMDiT": lambda pretrained: {"width": 32, "depth": 2, "heads": 2},
+    "backbone.UNet": lambda pretrained: {
+        "widths": (8, 16),
+        "blocks": 1,
+        "attention_levels": (1,),
+        "head_width": 8,
+        "groups": 4,
+    },
+    "backbone.UViT": lambda pretrained: {"width": 32, "depth": 3, "heads": 2},
+    "codec.AutoencoderKL": lambda pretrained: {"path": pretrained.autoencoder},
+    "conditioner.FrozenText": lambda pretrained: {"path": pretrained.clip, "max_length": 8},
+    "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
+    "sampler.Shifted": lambda pretrained: {"base_positions": 64},
+}
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(name, contract, id=f"{name}-{contract.__name__}")
+        for name in CATALOG.names()
+        for contract in contracts_of(name.partition(".")[0])
+    ]
+
+
+@pytest.mark.parametrize(("name", "contract"), cases())
+def test_part_keeps_its_contract(name: str, contract: Contract, tmp_path: Path, pretrained: Any) -> None:
+    given = ARGUMENTS[name](pretrained) if name in ARGUMENTS else {}
+    contract(Case(catalog=CATALOG, name=name, given=given, folder=tmp_path))
+
+
+def test_arguments_are_given_to_parts_that_exist() -> None:
+    assert set(ARGUMENTS) <= set(CATALOG.names())
+
+
+def test_every_plugin_of_ours_loads() -> None:
+    ours = [report for report in CATALOG.reports if report.distribution == "genever"]
+    assert {report.name: report.reason for report in ours if report.status != "loaded"} == {}
+    assert {name: reason for report in ours for name, reason in CATALOG.broken_parts(report).items()} == {}
