@@ -84,6 +84,8 @@ class Regression:
 
     def adding(self, term: Term) -> Regression:
         """The same method with one more term."""
+        taken = [role for role, module in term.roles.items() if self.roles.get(role, module) is not module]
+        assert not taken, f"two networks would bear the names {taken}"
         return replace(self, roles={**self.roles, **term.roles}, terms=(*self.terms, term), frozen=self.frozen | term.frozen)
 
     def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
@@ -101,7 +103,9 @@ class Regression:
         found: dict[str, Tensor] = {"loss": self.errors(forward).mean()}
         for term in terms:
             mine = tuple(forward.features[taps.index(tap)] for tap in term.taps)
-            found.update(term(replace(forward, features=mine)))
+            named = term(replace(forward, features=mine))
+            assert found.keys().isdisjoint(named), f"two terms bear the names {sorted(found.keys() & named.keys())}"
+            found.update(named)
         return found
 
     def forward(self, batch: Batch, step: int = 0, taps: Sequence[int] = ()) -> Forward:
