@@ -32,7 +32,7 @@ class Pretrained:
             "norm_num_groups": 4,
             "latent_channels": 4,
         }
-        return self._saved(diffusers.AutoencoderKL(**settings), "autoencoder")
+        return self._saved(diffusers.AutoencoderKL(**settings), "autoencoder")  # pyright: ignore[reportPrivateImportUsage]
 
     @cached_property
     def clip(self) -> str:

@@ -48,7 +48,7 @@ def _report(arguments: argparse.Namespace, resolved: Resolved, catalog: Catalog)
         lines += build_report(resolved, catalog)
     if arguments.preflight:
         from genever.command._preflight import preflight
-        from genever.training import pick_device
+        from genever.execution import pick_device
 
         lines += preflight(resolved, catalog, pick_device(arguments.device))
     return lines

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measures every metric of the stage, and prints its numbers."""
     opened = opened_run(arguments)
-    from genever.training import measure
+    from genever.execution import measure
 
     found = measure(opened)
     if arguments.json:

@@ -10,7 +10,7 @@ from genever.errors import UserError
 from genever.runs import find_run, known_experiments
 
 if TYPE_CHECKING:
-    from genever.training import Opened
+    from genever.execution import Opened
 
 __all__ = ["add_run_arguments", "opened_run"]
 
@@ -37,12 +37,13 @@ def opened_run(arguments: argparse.Namespace) -> Opened:
     directory = find_run(arguments.run, root)
     if directory is None:
         raise UserError(
-            f"there is no run at {arguments.run!r}, and no finished run of that name in {arguments.root!r}. Experiments that "
-            f"have runs there: {', '.join(known_experiments(root)) or 'none'}. Give a run's directory, or run it first."
+            f"there is no run at {arguments.run!r}, and no finished run of that name in {arguments.root!r}. "
+            f"Experiments with runs there: {', '.join(known_experiments(root)) or 'none'}. "
+            "Give a run's directory, or run it first."
         )
+    from genever.execution import open_run, pick_device
     from genever.language import build, read, resolve
     from genever.parts import load_catalog
-    from genever.training import open_run, pick_device
 
     catalog = load_catalog()
     try:

@@ -26,8 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{directory.path} is finished; there is nothing left to do.", file=sys.stderr)
         print(directory.path)
         return 0
+    from genever.execution import execute, pick_device
     from genever.parts import load_catalog
-    from genever.training import execute, pick_device
 
     code = execute(directory, load_catalog(), device=pick_device(arguments.device))
     print(directory.path)

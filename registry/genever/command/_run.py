@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Checks, freezes and trains an experiment; prints the run's directory as the last line of standard output."""
     catalog, resolved = read_experiment(arguments)
     directory = create_run(resolved, catalog, Path(arguments.root), Path(arguments.file))
-    from genever.training import execute, pick_device
+    from genever.execution import execute, pick_device
 
     try:
         code = execute(directory, catalog, device=pick_device(arguments.device))

@@ -1,10 +1,10 @@
 """A stage, composed and trained: the protocol of every method, and the one trainer."""
 
+from genever.training._checkpoint import load_model_state, prune_checkpoints, read_index
 from genever.training._compose import Composition, Tuned, build_seeded, compose, frozen_copy
 from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import Draws, derived_seed
 from genever.training._evaluation import Evaluation, asked_for, sample
-from genever.training._execute import Opened, Start, execute, measure, open_run, pick_device
 from genever.training._feed import Batch, Feed
 from genever.training._loop import Stopped, Trainer
 from genever.training._method import Method, Round, Update, named_parameters
@@ -25,11 +25,9 @@ __all__ = [
     "Method",
     "Monitor",
     "NonFiniteError",
-    "Opened",
     "Regression",
     "Round",
     "Stage",
-    "Start",
     "Stopped",
     "Term",
     "Trainer",
@@ -39,12 +37,11 @@ __all__ = [
     "build_seeded",
     "compose",
     "derived_seed",
-    "execute",
     "frozen_copy",
-    "measure",
+    "load_model_state",
     "named_parameters",
-    "open_run",
-    "pick_device",
+    "prune_checkpoints",
+    "read_index",
     "sample",
     "save_grid",
 ]

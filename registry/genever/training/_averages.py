@@ -31,9 +31,10 @@ class Averages:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """average <- decay * average + (1 - decay) * weights, after step `step` of this round."""
-        weights = list(self.parameters.values())
+        weights: list[Tensor] = [p.detach() for p in self.parameters.values()]
         for name, part in self.parts.items():
-            torch._foreach_lerp_(list(self.copies[name].values()), weights, 1.0 - part.decay_at(step))
+            copies = list(self.copies[name].values())
+            torch._foreach_lerp_(copies, weights, 1.0 - part.decay_at(step))  # pyright: ignore[reportPrivateImportUsage]
 
     @contextmanager
     def lent(self, name: str) -> Iterator[None]:

@@ -47,8 +47,6 @@ class Tuned:
 class Start(Protocol):
     """The run that a stage starts from."""
 
-    name: str
-
     def load(self, model: Denoiser) -> None:
         """Puts that run's weights, tuner merged, into a model of the same architecture."""
         ...
@@ -166,8 +164,8 @@ def compose(stage: Stage, *, device: torch.device, start: Start | None = None) -
     def build(name: str, part: Callable[[], nn.Module]) -> nn.Module:
         return build_seeded(stage.seed, name, device, part)
 
-    codec = build("codec", lambda: stage.codec.build(data.spec)).requires_grad_(False).eval()
-    conditioner = build("conditioner", lambda: stage.conditioner.build(data.spec))
+    codec: Any = build("codec", lambda: stage.codec.build(data.spec)).requires_grad_(False).eval()
+    conditioner: Any = build("conditioner", lambda: stage.conditioner.build(data.spec))
     network = build("backbone", lambda: stage.backbone.build(codec.latent, conditioner.spec))
     model = Denoiser(network, conditioner)
     if start is not None and device.type != "meta":

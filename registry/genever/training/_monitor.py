@@ -91,9 +91,12 @@ class Monitor:
     def _weights(self, which: str) -> list[tuple[str, AbstractContextManager[None]]]:
         """The names of the asked weights, and a context in which the model holds them."""
         names = list(self.averages.copies)
-        averaged = [("average", self.averages.lent(names[0]))] if names and which != "raw" else []
-        raw = [("raw", nullcontext())] if which != "average" or not names else []
-        return averaged + raw
+        found: list[tuple[str, AbstractContextManager[None]]] = []
+        if names and which != "raw":
+            found.append(("average", self.averages.lent(names[0])))
+        if which != "average" or not names:
+            found.append(("raw", nullcontext()))
+        return found
 
     @torch.no_grad()
     def _validation_errors(self, num: int) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ SPECS = {
     "none": ConditionSpec(),
     "classes": ConditionSpec(num_classes=NUM_CLASSES),
     "text": ConditionSpec(text_width=TEXT_WIDTH, text_length=LENGTH, pooled_width=TEXT_WIDTH),
+    "classes and text": ConditionSpec(num_classes=NUM_CLASSES, text_width=TEXT_WIDTH, text_length=LENGTH),
     "unpooled text": ConditionSpec(text_width=TEXT_WIDTH, text_length=LENGTH),
 }
 
@@ -56,11 +57,12 @@ def inputs(kind: str, latent: LatentSpec = LATENT, num: int = 3) -> tuple[Tensor
     x, t = normal(num, *latent.shape), torch.rand(num, generator=generator)
     if kind == "none":
         return x, t, Condition()
-    if kind == "classes":
-        return x, t, Condition(classes=torch.arange(num) % NUM_CLASSES)
+    classes = torch.arange(num) % NUM_CLASSES if "classes" in kind else None
+    if "text" not in kind:
+        return x, t, Condition(classes=classes)
     mask = torch.tensor([[True] * 3 + [False] * 2]).repeat(num, 1)
     pooled = normal(num, TEXT_WIDTH) if kind == "text" else None
-    return x, t, Condition(tokens=normal(num, LENGTH, TEXT_WIDTH), mask=mask, pooled=pooled)
+    return x, t, Condition(classes=classes, tokens=normal(num, LENGTH, TEXT_WIDTH), mask=mask, pooled=pooled)
 
 
 class Kit:

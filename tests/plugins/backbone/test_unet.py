@@ -34,6 +34,8 @@ def test_unet_size_that_does_not_halve_is_named(kit):
 
 
 def test_unet_parameters_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"^backbone\.UNet\.widths is empty\."):
+        UNet(widths=())
     with pytest.raises(ValueError, match=r"attention_levels holds 3, but .*\.widths = \(32, 64\) makes 2 levels"):
         UNet(widths=(32, 64), attention_levels=(3,))
     with pytest.raises(ValueError, match=r"^backbone\.UNet\.groups = 32 does not divide 48, one of backbone\.UNet\.widths"):

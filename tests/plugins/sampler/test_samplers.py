@@ -15,7 +15,7 @@ from scipy.stats import kstest, norm
 from torch import Tensor
 
 
-def times(sampler: Sampler, num: int = 20_000, side: int = 8) -> Tensor:
+def times(sampler: Sampler, num: int = 50_000, side: int = 8) -> Tensor:
     context = TimeContext(latent=LatentSpec(channels=1, height=side, width=side))
     return sampler(num, generator=torch.Generator().manual_seed(3), context=context)
 

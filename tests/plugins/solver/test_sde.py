@@ -28,7 +28,7 @@ def test_stochastic_solver_turns_noise_into_data_on_every_path(
     solver: Any, path: Path, mixture: Any, noise: Tensor, generator: torch.Generator
 ) -> None:
     field = mixture(path)
-    x = solver(field, noise, generator=generator)
+    x = solver(field, noise[:8000], generator=generator)
     assert kstest(x[:, 0].numpy(), field.below).statistic < 0.03
 
 

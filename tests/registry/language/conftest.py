@@ -148,6 +148,11 @@ def problems_of(catalog: Catalog) -> Checker:
     return lambda file: [str(problem) for problem in check(read(file, catalog=catalog), catalog)]
 
 
+@pytest.fixture(name="write")
+def _write() -> Callable[[dict[str, str | bytes]], None]:
+    return write
+
+
 def write(files: dict[str, str | bytes]) -> None:
     for name, text in files.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)

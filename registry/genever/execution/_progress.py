@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tqdm import tqdm
 
-from genever.training._stage import Stage
+from genever.training import Stage
 
 __all__ = ["Progress"]
 

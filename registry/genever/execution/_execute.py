@@ -1,4 +1,4 @@
-"""Runs on disk, brought to life: train one from its directory, or open a finished one."""
+"""A run's directory, brought to life."""
 
 from __future__ import annotations
 
@@ -8,121 +8,28 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from genever.errors import UserError
+from genever.execution._open import Start
+from genever.execution._progress import Progress
+from genever.language import build
 from genever.runs import RunDirectory
-from genever.slots import Guidance, Solver
-from genever.training._checkpoint import load_model_state, prune_checkpoints, read_index
-from genever.training._compose import Composition, compose
-from genever.training._denoiser import Denoiser
-from genever.training._evaluation import Evaluation
-from genever.training._loop import Stopped, Trainer
-from genever.training._progress import Progress
-from genever.training._stage import Stage
+from genever.training import Composition, NonFiniteError, Stage, Stopped, Trainer, compose, prune_checkpoints
 
 if TYPE_CHECKING:
     from genever.parts import Catalog
 
-__all__ = ["Opened", "Start", "execute", "measure", "open_run", "pick_device"]
+__all__ = ["execute"]
 
 logger = logging.getLogger("genever")
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A run's model as it is to be sampled."""
-
-    run: RunDirectory
-    composition: Composition
-    model: Denoiser
-    solver: Solver
-    guidance: Guidance | None
-    step: int
-    weights: str
-
-
-class Start:
-    """The run that a stage starts from: its sampled weights, its tuner merged in."""
-
-    def __init__(self, run: RunDirectory, catalog: Catalog) -> None:
-        self.run = run
-        self.catalog = catalog
-
-    def load(self, model: Denoiser) -> None:
-        """Raises ValueError where the architectures differ."""
-        opened = open_run(self.run, self.catalog, device=torch.device("cpu"))
-        opened.composition.tuned.merge()
-        given, wanted = opened.model.state_dict(), model.state_dict()
-        shapes = {key: tuple(value.shape) for key, value in given.items()}
-        differing = [key for key in wanted if shapes.get(key) != tuple(wanted[key].shape)] + [
-            *(given.keys() - wanted.keys())
-        ]
-        if differing:
-            key = differing[0]
-            raise ValueError(
-                f"train.start = {str(self.run.path)!r} holds another model than this file composes: {key} is "
-                f"{shapes.get(key, 'absent')} there and {tuple(wanted[key].shape) if key in wanted else 'absent'} here. "
-                "Leave train.backbone and train.conditioner out, so that they are taken over from the start."
-            )
-        model.load_state_dict(given)
-
-
-def pick_device(name: str | None = None) -> torch.device:
-    """The named device; by default a GPU where there is one."""
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def open_run(
-    run: RunDirectory,
-    catalog: Catalog,
-    *,
-    device: torch.device,
-    stage: Stage | None = None,
-    step: int | None = None,
-    weights: str | None = None,
-) -> Opened:
-    """A run's model from a checkpoint.
-
-    Args:
-        stage: in place of the run's own, with another solver or other metrics.
-        step: None = the newest checkpoint.
-        weights: an average's name, or 'raw'. None = the first average, or raw where there is none.
-    """
-    from genever.language import build
-
-    steps = run.saved_steps()
-    if not steps or (step is not None and step not in steps):
-        wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
-        raise UserError(f"{run.path} has {wanted}; its checkpoints are {steps}.")
-    step = steps[-1] if step is None else step
-    index = read_index(run, step)
-    if weights not in (None, "raw", *index["averages"]):
-        raise UserError(f"{run.path} has no average {weights!r}. It has: {', '.join(['raw', *index['averages']])}.")
-    weights = weights or (index["averages"] or ["raw"])[0]
-    composition = compose(stage or build(run.resolved, catalog), device=device)
-    rounds = composition.rounds() if composition.stage.distiller else []
-    composition.model.load_state_dict(load_model_state(run, step, None if weights == "raw" else weights))
-    solver = rounds[index["round"]].solver if rounds else None
-    return Opened(
-        run=run,
-        composition=composition,
-        model=composition.model.eval(),
-        solver=solver or composition.solver,
-        guidance=composition.guidance if solver is None else rounds[index["round"]].guidance,
-        step=step,
-        weights=weights,
-    )
-
-
 def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device) -> int:
     """Trains a run from its directory alone, from its newest checkpoint if it has one. Returns the exit code."""
-    from genever.language import build
-
     with _logging_to(run.log):
         try:
             composition = _compose(run, build(run.resolved, catalog), catalog, device)
@@ -161,23 +68,6 @@ def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device) -> int
         return code
 
 
-def measure(opened: Opened) -> dict[str, float]:
-    """Every metric of an opened run's stage."""
-    evaluation = Evaluation(
-        composition=opened.composition,
-        model=opened.model,
-        solver=opened.solver,
-        guidance=opened.guidance,
-        num_samples=opened.composition.stage.evaluate_samples,
-        step=opened.step,
-    )
-    found: dict[str, float] = {}
-    with torch.no_grad():
-        for metric in opened.composition.stage.metrics:
-            found.update(metric.measure(evaluation))
-    return found
-
-
 def last_results(run: RunDirectory) -> dict[str, float]:
     """The last value of everything that was judged: validation losses and metrics."""
     found: dict[str, float] = {}
@@ -207,8 +97,6 @@ def _trainer(run: RunDirectory, composition: Composition) -> Trainer:
 
 
 def _speaks_for_itself(error: Exception) -> bool:
-    from genever.training._nonfinite import NonFiniteError
-
     return isinstance(error, NonFiniteError | torch.cuda.OutOfMemoryError | OSError)
 
 

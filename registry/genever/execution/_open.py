@@ -1,0 +1,120 @@
+"""A run's model, opened from its directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from genever.errors import UserError
+from genever.language import build
+from genever.runs import RunDirectory
+from genever.slots import Guidance, Solver
+from genever.training import Composition, Denoiser, Evaluation, Stage, compose, load_model_state, read_index
+
+if TYPE_CHECKING:
+    from genever.parts import Catalog
+
+__all__ = ["Opened", "Start", "measure", "open_run", "pick_device"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run's model as it is to be sampled."""
+
+    run: RunDirectory
+    composition: Composition
+    model: Denoiser
+    solver: Solver
+    guidance: Guidance | None
+    step: int
+    weights: str
+
+
+class Start:
+    """The run that a stage starts from: its sampled weights, its tuner merged in."""
+
+    def __init__(self, run: RunDirectory, catalog: Catalog) -> None:
+        self.run = run
+        self.catalog = catalog
+
+    def load(self, model: Denoiser) -> None:
+        """Raises ValueError where the architectures differ."""
+        opened = open_run(self.run, self.catalog, device=torch.device("cpu"))
+        opened.composition.tuned.merge()
+        given, wanted = opened.model.state_dict(), model.state_dict()
+        shapes = {key: tuple(value.shape) for key, value in given.items()}
+        differing = [key for key in wanted if shapes.get(key) != tuple(wanted[key].shape)] + [
+            *(given.keys() - wanted.keys())
+        ]
+        if differing:
+            key = differing[0]
+            raise ValueError(
+                f"train.start = {str(self.run.path)!r} holds another model than this file composes: {key} is "
+                f"{shapes.get(key, 'absent')} there and {tuple(wanted[key].shape) if key in wanted else 'absent'} here. "
+                "Leave train.backbone and train.conditioner out, so that they are taken over from the start."
+            )
+        model.load_state_dict(given)
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The named device; by default a GPU where there is one."""
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def open_run(
+    run: RunDirectory,
+    catalog: Catalog,
+    *,
+    device: torch.device,
+    stage: Stage | None = None,
+    step: int | None = None,
+    weights: str | None = None,
+) -> Opened:
+    """A run's model from a checkpoint.
+
+    Args:
+        stage: in place of the run's own, with another solver or other metrics.
+        step: None = the newest checkpoint.
+        weights: an average's name, or 'raw'. None = the first average, or raw where there is none.
+    """
+    steps = run.saved_steps()
+    if not steps or (step is not None and step not in steps):
+        wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
+        raise UserError(f"{run.path} has {wanted}; its checkpoints are {steps}.")
+    step = steps[-1] if step is None else step
+    index = read_index(run, step)
+    if weights not in (None, "raw", *index["averages"]):
+        raise UserError(f"{run.path} has no average {weights!r}. It has: {', '.join(['raw', *index['averages']])}.")
+    chosen: str = weights or (index["averages"] or ["raw"])[0]
+    composition = compose(stage or build(run.resolved, catalog), device=device)
+    rounds = composition.rounds() if composition.stage.distiller else []
+    composition.model.load_state_dict(load_model_state(run, step, None if chosen == "raw" else chosen))
+    solver = rounds[index["round"]].solver if rounds else None
+    return Opened(
+        run=run,
+        composition=composition,
+        model=composition.model.eval(),
+        solver=solver or composition.solver,
+        guidance=composition.guidance if solver is None else rounds[index["round"]].guidance,
+        step=step,
+        weights=chosen,
+    )
+
+
+def measure(opened: Opened) -> dict[str, float]:
+    """Every metric of an opened run's stage."""
+    evaluation = Evaluation(
+        composition=opened.composition,
+        model=opened.model,
+        solver=opened.solver,
+        guidance=opened.guidance,
+        num_samples=opened.composition.stage.evaluate_samples,
+        step=opened.step,
+    )
+    found: dict[str, float] = {}
+    with torch.no_grad():
+        for metric in opened.composition.stage.metrics:
+            found.update(metric.measure(evaluation))
+    return found
