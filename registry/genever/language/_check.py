@@ -221,14 +221,20 @@ def _plain(name: str) -> str:
 
 
 def _without_effect(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
-    """Bindings of this file that no part gets."""
+    """Bindings of this file that no part gets, but for those of parts that another took the place of."""
+    swapped = _swapped(config)
     values = list(composition.values.values())
     built = {node.part for node in composition.values}
     entered = {"/".join(node.scopes[:n]) for node in composition.values for n in range(1, len(node.scopes) + 1)}
     for key, binding in config.bindings.items():
         surface = parts.readable(key.part)
         is_known = surface is not None and surface.parameter(key.parameter) is not None
-        if not is_known or binding.origin == "start" or any(found.get(key.parameter) is binding for found in values):
+        if (
+            not is_known
+            or binding.origin == "start"
+            or key.part in swapped
+            or any(found.get(key.parameter) is binding for found in values)
+        ):
             continue
         if key.scope and key.scope not in entered:
             yield _unentered(key, binding, sorted(entered))
@@ -239,6 +245,17 @@ def _without_effect(config: Config, composition: Composition, parts: Parts) -> I
             else f"train does not reach {key.part}"
         )
         yield Problem.at(binding.place, f"{key} has no effect: {reason}. Use it or leave it out.", "warning")
+
+
+def _swapped(config: Config) -> set[str]:
+    """Parts that an override took the place of, and those that only they were made of."""
+    waiting = [old.value for binding in config.bindings.values() for old in binding.replaced]
+    found: set[str] = set()
+    while waiting:
+        names = {leaf.part for leaf in leaves(waiting.pop()) if isinstance(leaf, Reference)} - found
+        found |= names
+        waiting += [binding.value for key, binding in config.bindings.items() if key.part in names]
+    return found
 
 
 def _unentered(key: Key, binding: Binding, entered: list[str]) -> Problem:
