@@ -40,7 +40,7 @@ def toy_composition(**parts: Any) -> Composition:
 
 
 class _RandomStart:
-    """`genever.training.Start` of a run that left fresh weights."""
+    """`genever.execution.Start` of a run that left fresh weights."""
 
     name = "toy"
 
