@@ -20,7 +20,7 @@ class DDPM(Gaussian):
     """Predict the noise x_0 (epsilon) of x_t = alpha x_1 + sigma x_0.
 
     data = (x_t - sigma noise) / alpha, score = -noise / sigma: errors grow by 1 / alpha near noise, so the path's alpha must
-    not vanish at its start.
+    be above 0 at its start ("signal_at_start").
 
     Args:
         path: @path.VPLinear() or @path.VPCosine() for DDPM's two schedules.
@@ -33,7 +33,7 @@ class DDPM(Gaussian):
     """
 
     provides: ClassVar[tuple[str, ...]] = ("gaussian",)
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("path.signal_at_start",)
 
     path: Path
     weighting: Weighting | None = None

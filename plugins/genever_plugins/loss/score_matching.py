@@ -35,7 +35,7 @@ class ScoreMatching(Gaussian):
     """
 
     provides: ClassVar[tuple[str, ...]] = ("gaussian",)
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("path.signal_at_start",)
 
     path: Path
     weighting: Weighting | None = None

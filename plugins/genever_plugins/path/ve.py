@@ -30,7 +30,7 @@ class VE:
             arXiv:2011.13456
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("signal_at_start",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     sigma_min: Annotated[float, Gt(0)] = 0.01

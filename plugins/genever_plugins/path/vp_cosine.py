@@ -27,7 +27,7 @@ class VPCosine:
         Nichol and Dhariwal, Improved Denoising Diffusion Probabilistic Models, 2021, eq. (17). arXiv:2102.09672
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("signal_at_start",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     offset: Annotated[float, Gt(0)] = 0.008

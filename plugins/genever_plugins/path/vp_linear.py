@@ -29,7 +29,7 @@ class VPLinear:
             arXiv:2011.13456
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("signal_at_start",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     beta_min: Annotated[float, Gt(0)] = 0.1

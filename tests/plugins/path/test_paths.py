@@ -67,3 +67,9 @@ def test_ve_path_falls_geometrically() -> None:
 def test_ve_path_rejects_noise_that_rises() -> None:
     with pytest.raises(ValueError, match=r"VE\.sigma_min = 2\.0 is not below VE\.sigma_max = 1\.0\. .* swap them"):
         VE(sigma_min=2.0, sigma_max=1.0)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=str)
+def test_path_says_whether_its_start_holds_any_signal(path: Path) -> None:
+    signal = bool(path.alpha(torch.tensor(path.start)) > 0)
+    assert ("signal_at_start" in type(path).provides) == signal
