@@ -9,11 +9,12 @@ from itertools import chain, islice
 from genever.language._abilities import missing_abilities
 from genever.language._annotations import kind_of
 from genever.language._composition import Composition, Node, compose
-from genever.language._config import Binding, Config, Key, MacroBinding
+from genever.language._config import Binding, Config, Key
 from genever.language._kinds import slots_in
 from genever.language._parts import ROOT, Parts
 from genever.language._problems import MAX_PROBLEMS, Place, Problem, did_you_mean, listed, nearest, shown_path
-from genever.language._values import MacroUse, Reference, leaves, shown
+from genever.language._unused import unused_macros, without_effect
+from genever.language._values import Reference, leaves, shown
 from genever.parts import BrokenPartError, Catalog, Parameter, Surface
 from genever.slots import SLOTS
 
@@ -30,8 +31,8 @@ def check(config: Config, catalog: Catalog) -> list[Problem]:
         _missing(config, composition, parts),
         _cycles(composition),
         missing_abilities(composition, parts, Place(config.file, 1)),
-        _macro_problems(config, parts),
-        _without_effect(config, composition, parts) if config.readable and config.complete else (),
+        unused_macros(config, parts),
+        without_effect(config, composition, parts) if config.readable and config.complete else (),
         _start_warning(config),
     )
     first = dict.fromkeys(islice(found, MAX_PROBLEMS))
@@ -170,100 +171,6 @@ def _cycles(composition: Composition) -> Iterator[Problem]:
         bindings = composition.values[cycle[0]].values()
         place = next(b.place for b in bindings if cycle[1] in composition.named_by(cycle[0], b.key.parameter))
         yield Problem.at(place, f"Parts need each other in a circle: {names}. One of them must be given something else.")
-
-
-def _macro_problems(config: Config, parts: Parts) -> Iterator[Problem]:
-    """Macros that nothing uses; one that spells a parameter was meant to set it."""
-    used = _used_macros(config)
-    meant = {name for unknown in used - set(config.macros) for name in nearest(unknown, tuple(config.macros))}
-    for macro in config.macros.values():
-        if macro.name in used | meant:
-            continue
-        if remedy := _forgotten_dot(macro, config, parts):
-            yield Problem.at(macro.place, f"{macro.name} = {shown(macro.value)} sets a macro that nothing uses. {remedy}")
-        elif config.readable:
-            message = f"The macro {macro.name} is set, but nothing uses %{macro.name}. Use it or leave it out."
-            yield Problem.at(macro.place, message, "warning")
-
-
-def _used_macros(config: Config) -> set[str]:
-    """Names of all macros that values use, directly or through other macros."""
-    used: set[str] = set()
-    waiting = [binding.written for binding in config.bindings.values()]
-    while waiting:
-        new = {leaf.name for leaf in leaves(waiting.pop()) if isinstance(leaf, MacroUse)} - used
-        used |= new
-        waiting += [config.macros[name].value for name in new if name in config.macros]
-    return used
-
-
-def _forgotten_dot(macro: MacroBinding, config: Config, parts: Parts) -> str | None:
-    """What to write in place of a macro whose name is that of a part, or of a parameter without its dot."""
-    value = shown(macro.value)
-    if macro.name == ROOT:
-        return "Write train.parameter = value."
-    if full := parts.full_name(macro.name):
-        return f"{macro.name} is a part: write train.{full.partition('.')[0]} = @{macro.name}()."
-    spelt = _plain(macro.name)
-    candidates = [ROOT, *(name for name in parts.names if spelt.startswith((_plain(name), _plain(name.rpartition(".")[2]))))]
-    for part in candidates:
-        surface = parts.readable(part)
-        prefixes = {"" if part == ROOT else _plain(part), _plain(part), _plain(part.rpartition(".")[2])}
-        for parameter in surface.parameters if surface else ():
-            if spelt in {prefix + _plain(parameter.name) for prefix in prefixes}:
-                return f"Did you mean {parts.short(part)}.{parameter.name} = {value}?"
-    return None
-
-
-def _plain(name: str) -> str:
-    """A name without what is easily mistyped in it."""
-    return name.replace("_", "").replace(".", "").replace("/", "").lower()
-
-
-def _without_effect(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
-    """Bindings of this file that no part gets, but for those of parts that another took the place of."""
-    swapped = _swapped(config)
-    values = list(composition.values.values())
-    built = {node.part for node in composition.values}
-    entered = {"/".join(node.scopes[:n]) for node in composition.values for n in range(1, len(node.scopes) + 1)}
-    for key, binding in config.bindings.items():
-        surface = parts.readable(key.part)
-        is_known = surface is not None and surface.parameter(key.parameter) is not None
-        if (
-            not is_known
-            or binding.origin == "start"
-            or key.part in swapped
-            or any(found.get(key.parameter) is binding for found in values)
-        ):
-            continue
-        if key.scope and key.scope not in entered:
-            yield _unentered(key, binding, sorted(entered))
-            continue
-        reason = (
-            f"wherever {key.part} is built, a scope sets another value"
-            if key.part in built
-            else f"train does not reach {key.part}"
-        )
-        yield Problem.at(binding.place, f"{key} has no effect: {reason}. Use it or leave it out.", "warning")
-
-
-def _swapped(config: Config) -> set[str]:
-    """Parts that an override took the place of, and those that only they were made of."""
-    waiting = [old.value for binding in config.bindings.values() for old in binding.replaced]
-    found: set[str] = set()
-    while waiting:
-        names = {leaf.part for leaf in leaves(waiting.pop()) if isinstance(leaf, Reference)} - found
-        found |= names
-        waiting += [binding.value for key, binding in config.bindings.items() if key.part in names]
-    return found
-
-
-def _unentered(key: Key, binding: Binding, entered: list[str]) -> Problem:
-    close = did_you_mean(key.scope, [f"{scope}/" for scope in entered])
-    remedy = close or f" Name a part as '@{key.scope}/Name()', or leave the line out."
-    return Problem.at(
-        binding.place, f"{key}: no part is built in the scope {key.scope}/.{remedy}", "error" if close else "warning"
-    )
 
 
 def _start_warning(config: Config) -> Iterator[Problem]:

@@ -68,7 +68,7 @@ class _Reader:
             return _complain(
                 config, binding, f"Experiments start from each other in a circle: {cycle}. One must start from scratch."
             )
-        return self._inheriting(replace(config, start=start), binding, self._start_config(start, chain))
+        return self._inheriting(config, start, binding, self._start_config(start, chain))
 
     def _start_config(self, start: Start, chain: tuple[str, ...]) -> Config:
         if start.experiment:
@@ -78,7 +78,7 @@ class _Reader:
         layers.add_file(start.run / FROZEN)
         return Config(start.run / FROZEN, start.written, layers.bindings, layers.macros, tuple(layers.problems))
 
-    def _inheriting(self, config: Config, binding: Binding, start: Config) -> Config:
+    def _inheriting(self, config: Config, found: Start, binding: Binding, start: Config) -> Config:
         """The config, with the start's bindings under its own: those that its unset slots need."""
         errors = [problem for problem in start.problems if problem.level == "error"]
         if errors:
@@ -91,7 +91,7 @@ class _Reader:
         for key, own in config.bindings.items():
             under = bindings.pop(key, None)
             bindings[key] = replace(own, replaced=(under, *own.replaced)) if under else own
-        return replace(config, bindings=bindings)
+        return replace(config, bindings=bindings, start=found)
 
 
 def _complain(config: Config, binding: Binding, message: str) -> Config:

@@ -13,6 +13,7 @@ from genever.language._check import check
 from genever.language._composition import Composition, Node, compose
 from genever.language._config import Binding, Config, Key, Start
 from genever.language._parts import ROOT, Parts
+from genever.language._problems import shown_path
 from genever.language._values import source
 from genever.parts import Catalog
 
@@ -106,7 +107,7 @@ def _lines(composition: Composition) -> Iterator[str]:
 
 def _where(binding: Binding) -> str:
     place = binding.origin if binding.origin in ("default", "-b") else str(binding.place)
-    return " ".join(("start, " if binding.origin == "start" else "", place)).strip().replace("\n", "?")
+    return ("start, " if binding.origin == "start" else "") + place.replace("\n", "?")
 
 
 def _identity(bindings: dict[Key, Binding], parts: Parts) -> str:
@@ -154,6 +155,6 @@ def _composes(composition: Composition, parts: Parts) -> str:
 
 
 def _note(start: Start | None) -> str:
-    if start is None or start.run:
+    if start is None or start.experiment is None:
         return ""
-    return f"There is no finished run of {start.written!r} yet. Run it first: genever run {start.experiment}"
+    return f"There is no finished run of {start.written!r} yet. Run it first: genever run {shown_path(start.experiment)}"

@@ -49,11 +49,13 @@ BINDINGS = {
     "": "'' has no '='. Write -b 'Part.parameter = value'.",
     "include 'a=b.gin'": "\"include 'a=b.gin'\" is not a binding. "
     "Write include statements into the gin file; -b takes 'Part.parameter = value'.",
-    "train.steps = ten": "'ten' in 'train.steps = ten' is not a value. A text needs quotes, a part '@Name()', a macro '%NAME'.",
+    "train.steps = ten": "'ten' in 'train.steps = ten' is not a value. "
+    "A text needs quotes, a part '@Name()', a macro '%NAME'.",
     "train.steps = [": "A bracket or a line that begins in 'train.steps = [' is never closed. Close it.",
     "train.steps = 'x'": "train.steps wants a whole number, not the text 'x'.",
-    "train.stpes = 5": "train has no parameter stpes. Did you mean steps? It has: data, loss, sampler, backbone, conditioner, "
-    "aligner, start, metrics, averages, trackers, steps, betas, precision, clip_norm, compile, keep_best, log_every.",
+    "train.stpes = 5": "train has no parameter stpes. Did you mean steps? It has: data, loss, sampler, backbone, "
+    "conditioner, aligner, start, metrics, averages, trackers, steps, betas, precision, clip_norm, compile, keep_best, "
+    "log_every.",
     "steps = 5": "steps = 5 sets a macro that nothing uses. Did you mean train.steps = 5?",
 }
 
@@ -129,6 +131,19 @@ def test_include_read_twice_may_undo_what_stood_between(checked: Checked, good: 
     }
     message = "This include sets train.steps to 10 (base.gin:5) and undoes 3 of a.gin:2. Move the include above it."
     assert checked(files) == [f"b.gin:1: warning: {message}"]
+
+
+def test_what_an_override_leaves_without_effect_is_no_mistake(checked: Checked, good: str) -> None:
+    base = "S = 0.5\n" + good.replace("@LogitNormal", "@Shifted") + "Shifted.inner = @LogitNormal()\nLogitNormal.std = %S\n"
+    assert checked({"x.gin": "include 'base.gin'\ntrain.sampler = @Uniform()\n", "base.gin": base}) == []
+    assert checked({"x.gin": base}, "train.sampler = @Uniform()") == []
+
+
+def test_value_for_a_part_that_the_same_file_gives_up_has_no_effect(checked: Checked, good: str) -> None:
+    text = "include 'base.gin'\ntrain.sampler = @Uniform()\nLogitNormal.std = 3.0\n"
+    found = checked({"x.gin": text, "base.gin": good + "LogitNormal.mean = 1.0\n"})
+    message = "sampler.LogitNormal.std has no effect: train does not reach sampler.LogitNormal. Use it or leave it out."
+    assert found == [f"x.gin:3: warning: {message}"]
 
 
 def test_all_problems_come_in_one_pass(checked: Checked) -> None:

@@ -1,0 +1,114 @@
+"""What an experiment says in vain: bindings that no part gets, macros that nothing uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from genever.language._composition import Composition
+from genever.language._config import Binding, Config, Key, MacroBinding
+from genever.language._parts import ROOT, Parts
+from genever.language._problems import Problem, did_you_mean, nearest
+from genever.language._values import MacroUse, Reference, leaves, shown
+
+__all__ = ["unused_macros", "without_effect"]
+
+
+def without_effect(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
+    """Bindings of this file that no part gets, but for those of parts that another took the place of."""
+    values = list(composition.values.values())
+    built = {node.part for node in composition.values}
+    entered = {"/".join(node.scopes[:n]) for node in composition.values for n in range(1, len(node.scopes) + 1)}
+    given_up = cache(lambda file: _given_up(config, file))
+    for key, binding in config.bindings.items():
+        surface = parts.readable(key.part)
+        is_known = surface is not None and surface.parameter(key.parameter) is not None
+        if not is_known or binding.origin == "start" or any(found.get(key.parameter) is binding for found in values):
+            continue
+        if key.part in given_up(binding.place.file):
+            continue
+        if key.scope and key.scope not in entered:
+            yield _unentered(key, binding, sorted(entered))
+            continue
+        reason = (
+            f"wherever {key.part} is built, a scope sets another value"
+            if key.part in built
+            else f"train does not reach {key.part}"
+        )
+        yield Problem.at(binding.place, f"{key} has no effect: {reason}. Use it or leave it out.", "warning")
+
+
+def _unentered(key: Key, binding: Binding, entered: list[str]) -> Problem:
+    close = did_you_mean(key.scope, [f"{scope}/" for scope in entered])
+    remedy = close or f" Name a part as '@{key.scope}/Name()', or leave the line out."
+    return Problem.at(
+        binding.place, f"{key}: no part is built in the scope {key.scope}/.{remedy}", "error" if close else "warning"
+    )
+
+
+def _given_up(config: Config, file: str) -> set[str]:
+    """Parts that an override in another file took the place of, with what they are made of: their bindings are no mistake."""
+    named: dict[str, set[str]] = {}
+    waiting: list[str] = []
+    for binding in config.bindings.values():
+        for one in (binding, *binding.replaced):
+            parts = {leaf.part for leaf in leaves(one.value) if isinstance(leaf, Reference)}
+            named.setdefault(one.key.part, set()).update(parts if one.key.part != ROOT else ())
+            waiting += parts if one is not binding and binding.place.file != file else ()
+    found: set[str] = set()
+    while waiting:
+        part = waiting.pop()
+        if part not in found:
+            found.add(part)
+            waiting += named.get(part, ())
+    return found
+
+
+def unused_macros(config: Config, parts: Parts) -> Iterator[Problem]:
+    """Macros that nothing uses; one that spells a parameter was meant to set it."""
+    used = _used_macros(config)
+    meant = {name for unknown in used - set(config.macros) for name in nearest(unknown, tuple(config.macros))}
+    for macro in config.macros.values():
+        if macro.name in used | meant:
+            continue
+        if remedy := _forgotten_dot(macro, config, parts):
+            yield Problem.at(macro.place, f"{macro.name} = {shown(macro.value)} sets a macro that nothing uses. {remedy}")
+        elif config.readable:
+            message = f"The macro {macro.name} is set, but nothing uses %{macro.name}. Use it or leave it out."
+            yield Problem.at(macro.place, message, "warning")
+
+
+def _used_macros(config: Config) -> set[str]:
+    """Names of all macros that values use, directly or through other macros."""
+    used: set[str] = set()
+    # What was overridden used its macros all the same: whoever overrides it need not take them out.
+    waiting = [one.written for binding in config.bindings.values() for one in (binding, *binding.replaced)]
+    while waiting:
+        new = {leaf.name for leaf in leaves(waiting.pop()) if isinstance(leaf, MacroUse)} - used
+        used |= new
+        found = [config.macros[name] for name in new if name in config.macros]
+        waiting += [one.value for macro in found for one in (macro, *macro.replaced)]
+    return used
+
+
+def _forgotten_dot(macro: MacroBinding, config: Config, parts: Parts) -> str | None:
+    """What to write in place of a macro whose name is that of a part, or of a parameter without its dot."""
+    value = shown(macro.value)
+    if macro.name == ROOT:
+        return "Write train.parameter = value."
+    if full := parts.full_name(macro.name):
+        return f"{macro.name} is a part: write train.{full.partition('.')[0]} = @{macro.name}()."
+    spelt = _plain(macro.name)
+    candidates = [ROOT, *(name for name in parts.names if spelt.startswith((_plain(name), _plain(name.rpartition(".")[2]))))]
+    for part in candidates:
+        surface = parts.readable(part)
+        prefixes = {"" if part == ROOT else _plain(part), _plain(part), _plain(part.rpartition(".")[2])}
+        for parameter in surface.parameters if surface else ():
+            if spelt in {prefix + _plain(parameter.name) for prefix in prefixes}:
+                return f"Did you mean {parts.short(part)}.{parameter.name} = {value}?"
+    return None
+
+
+def _plain(name: str) -> str:
+    """A name without what is easily mistyped in it."""
+    return name.replace("_", "").replace(".", "").replace("/", "").lower()

@@ -1,0 +1,164 @@
+"""`train.start`: what it finds, and what a file takes over from there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from genever.language import Config, Key, UserError, read, resolve
+from genever.parts import Catalog
+
+Write = Callable[[dict[str, str]], None]
+
+PRETRAIN = "experiments/digits/pretrain.gin"
+TUNE = "experiments/digits/tune.gin"
+START = "train.start = 'digits/pretrain'\n"
+
+
+@pytest.fixture
+def reader(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, good: str
+) -> Callable[..., Config]:
+    monkeypatch.chdir(tmp_path)
+
+    def write_and_read(tune: str, pretrain: str = good, *bindings: str) -> Config:
+        write({PRETRAIN: pretrain, TUNE: tune})
+        return read(TUNE, bindings, catalog=catalog)
+
+    return write_and_read
+
+
+def finish(write: Write, run: str, text: str, status: str = "finished", created: float = 0) -> None:
+    facts = {"status": status, "created": created}
+    write({f"runs/{run}/resolved.gin": text, f"runs/{run}/run.json": json.dumps(facts)})
+
+
+def value(config: Config, key: str) -> str:
+    part, _, parameter = key.rpartition(".")
+    return config.bindings[Key("", part, parameter)].source
+
+
+def test_unset_slots_come_from_the_start(reader: Callable[..., Config], catalog: Catalog, good: str) -> None:
+    config = reader(START + "train.steps = 3\n", good + "DiT.width = 128\nLogitNormal.std = 2.0\n")
+    assert value(config, "train.backbone") == "@backbone.DiT()"
+    assert value(config, "backbone.DiT.width") == "128"
+    assert value(config, "train.steps") == "3"
+    assert "backbone.DiT.width = 128  # start, experiments/digits/pretrain.gin:6" in resolve(config, catalog).text
+
+
+def test_own_values_lie_over_those_of_the_start(reader: Callable[..., Config], good: str) -> None:
+    config = reader(START + "train.steps = 3\nDiT.width = 64\n", good + "DiT.width = 128\nDiT.depth = 4\n")
+    width = config.bindings[Key("", "backbone.DiT", "width")]
+    assert (width.source, [old.source for old in width.replaced]) == ("64", ["128"])
+    assert value(config, "backbone.DiT.depth") == "4"
+
+
+def test_slot_that_is_set_takes_nothing_from_the_start(reader: Callable[..., Config], good: str) -> None:
+    config = reader(START + "train.steps = 3\ntrain.sampler = @Uniform()\n", good + "LogitNormal.std = 2.0\n")
+    assert Key("", "sampler.LogitNormal", "std") not in config.bindings
+
+
+def test_what_is_not_inherited_stays_behind(reader: Callable[..., Config], good: str) -> None:
+    config = reader(
+        START + "train.steps = 3\n", good + "train.precision = 'bf16'\ntrain.aligner = @REPA()\nREPA.depth = 2\n"
+    )
+    assert {key.part for key in config.bindings} == {"train"}
+    assert Key("", "train", "precision") not in config.bindings
+
+
+def test_newest_finished_run_wins_over_the_gin_file(
+    reader: Callable[..., Config], write: Write, catalog: Catalog, good: str
+) -> None:
+    for run, width, status, created in (("b", 1, "finished", 1), ("a", 2, "finished", 2), ("c", 3, "running", 3)):
+        finish(write, f"digits/pretrain/{run}", f"{good}backbone.DiT.width = {width}\n", status, created)
+    config = reader(START + "train.steps = 3\n")
+    assert config.start is not None
+    assert config.start.run == Path("runs/digits/pretrain/a")
+    assert value(config, "backbone.DiT.width") == "2"
+    resolved = resolve(config, catalog)
+    assert "train.start = 'digits/pretrain/a'  # experiments/digits/tune.gin:1" in resolved.text
+    assert resolved.note == ""
+
+
+def test_start_may_be_a_directory_or_the_name_of_one_run(reader: Callable[..., Config], write: Write, good: str) -> None:
+    finish(write, "digits/pretrain/a", good, status="stopped")
+    for written in ("runs/digits/pretrain/a", "digits/pretrain/a"):
+        config = reader(f"train.start = '{written}'\ntrain.steps = 3\n")
+        assert config.start is not None
+        assert config.start.run is not None
+
+
+def test_start_that_has_not_run_is_noted(reader: Callable[..., Config], catalog: Catalog) -> None:
+    resolved = resolve(reader(START + "train.steps = 3\n"), catalog)
+    assert resolved.start is not None
+    assert resolved.start.run is None
+    assert resolved.note == (
+        "There is no finished run of 'digits/pretrain' yet. Run it first: genever run experiments/digits/pretrain.gin"
+    )
+
+
+def test_start_that_has_not_run_is_a_warning(reader: Callable[..., Config], problems_of: Callable[[str], list[str]]) -> None:
+    reader(START + "train.steps = 3\n")
+    assert problems_of(TUNE) == [
+        f"{TUNE}:1: warning: train.start = 'digits/pretrain': there is no finished run of that name yet. "
+        f"Run {PRETRAIN} first."
+    ]
+
+
+def test_unknown_start_names_the_nearest(reader: Callable[..., Config], problems_of: Callable[[str], list[str]]) -> None:
+    reader("train.start = 'digits/pretrian'\ntrain.steps = 3\n")
+    assert problems_of(TUNE) == [
+        f"{TUNE}:1: error: train.start = 'digits/pretrian' is neither a finished run nor an experiment. "
+        "Did you mean 'digits/pretrain'?"
+    ]
+
+
+def test_start_of_a_start_is_followed(reader: Callable[..., Config], write: Write, good: str) -> None:
+    write({"experiments/digits/first.gin": good + "DiT.width = 7\n"})
+    config = reader(START + "train.steps = 3\n", "train.start = 'digits/first'\ntrain.steps = 1\n")
+    assert value(config, "backbone.DiT.width") == "7"
+
+
+def test_starts_in_a_circle_are_refused(reader: Callable[..., Config], problems_of: Callable[[str], list[str]]) -> None:
+    reader(START + "train.steps = 3\n", "train.start = 'digits/tune'\ntrain.steps = 1\n")
+    assert problems_of(TUNE) == [
+        f"{TUNE}:1: error: train.start = 'digits/pretrain' has errors of its own, such as {PRETRAIN}:1: Experiments start "
+        "from each other in a circle: digits/tune -> digits/pretrain -> digits/tune. One must start from scratch."
+    ]
+
+
+@pytest.mark.parametrize("written", ["", "..", "a" * 300, "digits/\\0", "/", "~"])
+def test_odd_start_is_refused(written: str, reader: Callable[..., Config], catalog: Catalog) -> None:
+    with pytest.raises(UserError, match="is neither a finished run nor an experiment"):
+        resolve(reader(f"train.start = '{written}'\ntrain.steps = 3\n"), catalog)
+
+
+@pytest.mark.parametrize("facts", ["", "[]", "{}", "{", '{"status": "finished", "created": "x"}'])
+def test_illegible_run_is_passed_over(facts: str, reader: Callable[..., Config], write: Write, good: str) -> None:
+    write({"runs/digits/pretrain/a/resolved.gin": good, "runs/digits/pretrain/a/run.json": facts})
+    start = reader(START + "train.steps = 3\n").start
+    assert start is not None
+    assert start.run is None
+
+
+def test_frozen_file_is_read_without_its_start(
+    reader: Callable[..., Config], write: Write, catalog: Catalog, good: str
+) -> None:
+    finish(write, "digits/tune/a", good + "train.start = 'gone/gone'\n")
+    config = read("runs/digits/tune/a/resolved.gin", catalog=catalog)
+    assert not config.problems
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("experiments/digits/a.gin", "digits/a"),
+        ("experiments/a.gin", "a"),
+        ("x/experiments/old/experiments/shapes/deep/a.gin", "shapes/deep/a"),
+        ("folder/a.gin", "folder/a"),
+    ],
+)
+def test_experiment_is_named_after_its_place(path: str, name: str, catalog: Catalog) -> None:
+    assert read(path, catalog=catalog).name == name
