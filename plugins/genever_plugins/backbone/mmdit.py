@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from genever.values import Condition, ConditionSpec, LatentSpec
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -24,9 +24,9 @@ __all__ = ["MMDiT"]
 class MMDiT:
     """Text and image each have their own weights and attend to each other; through diffusers' SD3Transformer2DModel.
 
-    A class, or no condition at all, is one learned token, which is the pooled vector too. A text without a pooled vector
-    gets the mean of its tokens. Unlike in SD3, padding of a text is not read. At the start the output is exactly 0 and
-    every block is the identity on image tokens (adaLN-Zero).
+    A class, or no condition at all, is one learned token. Where the conditioner pools nothing, the pooled vector is the
+    mean of the tokens. Unlike in SD3, padding of a text is not read. At the start the output is exactly 0 and every block
+    is the identity on image tokens (adaLN-Zero).
 
     Args:
         width: features of a token; a multiple of 4 and of `heads`.
@@ -72,8 +72,9 @@ class MMDiTNetwork(nn.Module):
         self.num_blocks, self.feature_width = part.depth, part.width
         self.feature_grid = patch_grid(latent, part.patch, "backbone.MMDiT.patch")
         self.patch, self.time_scale, self.recompute = part.patch, part.time_scale, part.recompute
-        text = condition.text_width
-        self.class_tokens = None if text else nn.Embedding((condition.num_classes or 0) + 1, part.width)
+        classes, text = condition.num_classes, condition.text_width
+        needs_token = classes is not None or text is None
+        self.class_tokens = nn.Embedding((classes or 0) + 1, text or part.width) if needs_token else None
         self.transformer = SD3Transformer2DModel(
             sample_size=max(latent.height, latent.width),
             patch_size=part.patch,
@@ -100,34 +101,42 @@ class MMDiTNetwork(nn.Module):
         *,
         taps: Sequence[int] = (),
     ) -> tuple[Float[Tensor, " batch channels height width"], tuple[Tensor, ...]]:
-        read, pooled = self.embed_condition(condition, len(x))
+        read, mask = self.embed_condition(condition, len(x))
+        pooled = _mean(read, mask) if condition.pooled is None else condition.pooled
         c = self.transformer.time_text_embed(self.time_scale * t.float(), pooled)
         text, tokens = self.transformer.context_embedder(read), self.transformer.pos_embed(x)
         outputs: dict[int, Tensor] = {}
         for number, block in enumerate(self.transformer.transformer_blocks, start=1):
-            text, tokens = self._run(block, tokens, text, c, {"attention_mask": condition.mask})
+            text, tokens = self._run(block, tokens, text, c, {"attention_mask": mask})
             if number in taps:
                 outputs[number] = tokens
         values = self.transformer.proj_out(self.transformer.norm_out(tokens, c))
         return unpatchify(values, self.feature_grid, self.patch), tuple(outputs[tap] for tap in taps)
 
-    def embed_condition(self, condition: Condition, num: int) -> tuple[Tensor, Tensor]:
-        """Tokens [batch, length, width] that the image attends to, and their pooled vector [batch, width]."""
+    def embed_condition(
+        self, condition: Condition, num: int
+    ) -> tuple[Float[Tensor, " batch length width"], Bool[Tensor, " batch length"] | None]:
+        """What the image attends to: the class's token, then the text's, and which of them may be read; None = all."""
+        parts: list[Tensor] = [] if condition.tokens is None else [condition.tokens]
+        mask = condition.mask
         if self.class_tokens is not None:
             device = self.class_tokens.weight.device
-            classes = torch.zeros(num, dtype=torch.int64, device=device) if condition.classes is None else condition.classes
-            token = self.class_tokens(classes)
-            return token.unsqueeze(1), token
-        assert condition.tokens is not None
-        if condition.pooled is not None:
-            return condition.tokens, condition.pooled
-        shown = torch.ones_like(condition.tokens[:, :, 0]) if condition.mask is None else condition.mask
-        return condition.tokens, (condition.tokens * shown.unsqueeze(2)).sum(1) / shown.sum(1, keepdim=True)
+            none = torch.zeros(num, dtype=torch.int64, device=device)
+            parts.insert(0, self.class_tokens(none if condition.classes is None else condition.classes).unsqueeze(1))
+            mask = None if mask is None else torch.cat([mask.new_ones(num, 1), mask], 1)
+        return torch.cat(parts, 1), mask
 
     def _run(self, block: nn.Module, *inputs: object) -> tuple[Tensor | None, Tensor]:
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
         return block(*inputs)
+
+
+def _mean(tokens: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of each sample's tokens that may be read."""
+    if mask is None:
+        return tokens.mean(1)
+    return (tokens * mask.unsqueeze(2)).sum(1) / mask.sum(1, keepdim=True)
 
 
 def _initialise(name: str, parameter: Tensor) -> None:

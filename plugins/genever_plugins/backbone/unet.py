@@ -52,6 +52,8 @@ class UNet:
 
     def __post_init__(self) -> None:
         levels = len(self.widths)
+        if not levels:
+            raise ValueError("backbone.UNet.widths is empty. Give the channels of one level or more, such as (128, 256).")
         for level in self.attention_levels:
             if not 0 <= level < levels:
                 raise ValueError(
