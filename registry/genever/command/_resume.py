@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Goes on with a run from its newest checkpoint."""
     directory = RunDirectory(Path(arguments.run))
-    if not (directory.path / "run.json").is_file() or not directory.resolved.is_file():
-        raise UserError(f"{arguments.run!r} is no run's directory: it has no run.json and resolved.gin.")
+    if not directory.is_legible:
+        raise UserError(f"{arguments.run!r} is no run's directory: it has no run.json and resolved.gin that can be read.")
     if directory.facts["status"] == "finished":
         print(f"{directory.path} is finished; there is nothing left to do.", file=sys.stderr)
         print(directory.path)

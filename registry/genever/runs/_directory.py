@@ -77,14 +77,18 @@ class RunDirectory:
         return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
 
     @property
-    def finished_since(self) -> float | None:
-        """When a finished run was created; None where it has not finished, or does not say so legibly."""
+    def is_legible(self) -> bool:
+        """Whether this is a run's directory whose facts can be read."""
         try:
-            facts = self.facts
-            finished = facts["status"] == "finished" and self.resolved.is_file()
-            return float(facts.get("created", 0)) if finished else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
+            return isinstance(self.facts["status"], str) and self.resolved.is_file()
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    @property
+    def finished_since(self) -> float | None:
+        """When a finished run was created; None where it has not finished."""
+        finished = self.is_legible and self.facts["status"] == "finished"
+        return float(self.facts.get("created", 0)) if finished else None
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         write_whole(self.path / "run.json", json.dumps(facts, indent=2, sort_keys=True) + "\n")

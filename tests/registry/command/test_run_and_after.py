@@ -1,0 +1,156 @@
+"""From a gin file to a run, and what can be done with it afterwards."""
+
+import json
+from pathlib import Path
+
+import pytest
+from genever.command import main
+from safetensors.torch import load_file
+
+EXPERIMENT = """
+train.data        = @Digits()
+train.conditioner = @Classes()
+train.backbone    = @DiT()
+train.loss        = @FlowMatching()
+train.sampler     = @Uniform()
+train.averages    = {'ema': @average.Constant()}
+train.metrics     = [@Straightness()]
+train.steps       = 4
+train.batch_size  = 8
+train.save_every  = 2
+train.evaluate_samples = 8
+DiT.width = 16
+DiT.depth = 1
+DiT.heads = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("everything")
+    (folder / "experiments/small").mkdir(parents=True)
+    (folder / "experiments/small/plain.gin").write_text(EXPERIMENT)
+    (folder / "experiments/small/later.gin").write_text("train.start = 'small/plain'\ntrain.steps = 2\n")
+    assert main(["run", str(folder / "experiments/small/plain.gin"), "--root", str(folder / "runs")]) == 0
+    return folder
+
+
+def genever(root: Path, *words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = main([*words, "--root", str(root / "runs")])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def only(root: Path, experiment: str) -> Path:
+    return next((root / "runs" / experiment).glob("*/run.json")).parent
+
+
+def test_run_leaves_what_a_run_should_hold(root: Path) -> None:
+    run = only(root, "small/plain")
+    facts = json.loads((run / "run.json").read_text())
+    names = {path.name for path in run.iterdir()}
+    assert {"resolved.gin", "resolved.json", "run.json", "metrics.jsonl", "samples", "checkpoints", "log.txt"} <= names
+    assert {"status", "identity", "versions", "plugins", "seed", "host", "results", "git", "python"} <= facts.keys()
+    assert facts["results"].keys() >= {"average/straightness", "raw/validation_loss"}
+
+
+def test_run_prints_its_directory_last(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(root / "experiments/small/plain.gin")
+    _, out, _ = genever(root, "run", file, "-b", "train.seed = 1", capsys=capsys)
+    assert (Path(out.splitlines()[-1]) / "resolved.gin").is_file()
+
+
+def test_later_stage_starts_from_the_average_of_the_one_before(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(root / "experiments/small/later.gin")
+    code, out, _ = genever(root, "run", file, "-b", "AdamW.lr = 1e-30", capsys=capsys)
+    run, start = Path(out.splitlines()[-1]), json.loads((Path(out.splitlines()[-1]) / "run.json").read_text())["start"]
+    ours = load_file(run / "checkpoints/step_00000002/model.safetensors")
+    theirs = load_file(Path(start["run"]) / "checkpoints/step_00000004/average-ema.safetensors")
+    assert code == 0
+    assert all(ours[name.removeprefix("model.")].equal(weight) for name, weight in theirs.items())
+
+
+def test_start_of_another_shape_is_refused_and_leaves_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, before = str(root / "experiments/small/later.gin"), len(list((root / "runs").glob("*/later/*")))
+    code, _, err = genever(root, "run", file, "-b", "DiT.width = 32", capsys=capsys)
+    assert code == 2
+    assert "holds another model than this file composes: network." in err
+    assert "Traceback" not in err
+    assert len(list((root / "runs").glob("*/later/*"))) == before
+
+
+def test_start_that_has_not_run_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(root / "experiments/small/later.gin"), "--root", str(tmp_path)]) == 2
+    assert "There is no finished run of 'small/plain' yet" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_sample_writes_a_grid_of_the_asked_label(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "grid.png")
+    code, printed, _ = genever(root, "sample", "small/plain", "--label", "3", "--num", "4", "--out", out, capsys=capsys)
+    assert (code, printed.strip()) == (0, out)
+    assert Path(out).is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sample", "small/plain", "--label", "10"], "--label is 10; this run's data has 10 classes, counted from 0."),
+        (["sample", "small/plain", "--caption", "a dog"], "--caption was given, but this run's data has no captions."),
+        (["sample", "small/plain", "--num", "0"], "--num is 0; ask for at least one image."),
+        (["sample", "small/plain", "--weights", "emma"], "has no average 'emma'. It has: raw, ema."),
+        (["sample", "small/plain", "--step", "3"], "has no checkpoint of step 3; its checkpoints are [2, 4]."),
+        (["sample", "small/plane"], "there is no run at 'small/plane', and no finished run of that name"),
+        (["evaluate", "small/plain", "-b", "Eular.num_steps = 1"], "there is no part Eular"),
+    ],
+)
+def test_wrong_input_is_said_in_a_sentence(
+    words: list[str], message: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = genever(root, *words, capsys=capsys)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_evaluate_measures_under_another_solver(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = genever(root, "evaluate", "small/plain", "--json", capsys=capsys)[1]
+    other = genever(root, "evaluate", "small/plain", "--json", "-b", "Straightness.num_steps = 2", capsys=capsys)[1]
+    assert json.loads(one)["straightness"] != json.loads(other)["straightness"]
+
+
+def test_export_writes_weights_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "exported"
+    assert genever(root, "export", "small/plain", str(folder), capsys=capsys)[0] == 0
+    assert load_file(folder / "model.safetensors")
+    code, _, err = genever(root, "export", "small/plain", str(folder), capsys=capsys)
+    assert code == 2
+    assert "exists already; nothing is overwritten" in err
+
+
+def test_finished_run_has_nothing_left_to_resume(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["resume", str(only(root, "small/later"))]) == 0
+    assert "is finished; there is nothing left to do." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("found", [None, "", "{", "[]"])
+def test_resume_of_what_is_no_run_is_refused(found: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if found is not None:
+        (tmp_path / "run.json").write_text(found)
+        (tmp_path / "resolved.gin").write_text("")
+    assert main(["resume", str(tmp_path)]) == 2
+    assert "is no run's directory" in capsys.readouterr().err
+
+
+def test_check_builds_without_training(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = genever(root, "check", str(root / "experiments/small/plain.gin"), "--build", capsys=capsys)
+    assert code == 0
+    assert "group      model" in out
+
+
+def test_preflight_measures_what_a_run_will_cost(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = genever(root, "check", str(root / "experiments/small/plain.gin"), "--preflight", capsys=capsys)
+    assert code == 0
+    assert all(word in out for word in ("2 taken, saved, resumed, 1 more", "at the peak", "s a step", "for 4 steps"))
