@@ -47,7 +47,7 @@ def _unentered(key: Key, binding: Binding, entered: list[str]) -> Problem:
 
 
 def _given_up(config: Config, file: str) -> set[str]:
-    """Parts that an override in another file took the place of, with what they are made of: their bindings are no mistake."""
+    """Parts that an override in another file replaced, and what they are made of: their bindings are no mistake."""
     named: dict[str, set[str]] = {}
     waiting: list[str] = []
     for binding in config.bindings.values():
