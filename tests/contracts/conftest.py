@@ -63,6 +63,16 @@ class Pretrained:
         wrapped.save_pretrained(self.folder / "clip")
         return self._saved(CLIPTextModel(config), "clip")
 
+    @cached_property
+    def vision(self) -> str:
+        """A vision transformer with patches of two pixels."""
+        from transformers import Dinov2Config, Dinov2Model
+
+        config = Dinov2Config(
+            hidden_size=16, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=4, patch_size=2
+        )
+        return self._saved(Dinov2Model(config), "vision")
+
     def _saved(self, model: Any, name: str) -> str:
         model.save_pretrained(self.folder / name)
         return str(self.folder / name)

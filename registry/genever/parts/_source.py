@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 
 from genever.parts._files import Stamp, UnreadableError, find_file, stamp_of
 
@@ -21,12 +22,14 @@ class Module:
     Args:
         definitions: the classes, functions and assigned expressions at its top level.
         imports: the dotted path that each imported name stands for.
+        stars: the modules of `from module import *`.
     """
 
     name: str
     file: str
     definitions: dict[str, ast.AST]
     imports: dict[str, str]
+    stars: list[str]
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,10 @@ class Sources:
         first, _, rest = dotted.partition(".")
         if first in module.imports:
             return f"{module.imports[first]}.{rest}".rstrip(".")
-        return f"{module.name}.{dotted}" if first in module.definitions else dotted
+        if first in module.definitions:
+            return f"{module.name}.{dotted}"
+        homes = (star for star in module.stars if self.find(f"{star}.{first}"))
+        return ".".join([*islice(homes, 1), dotted])
 
     def find(self, path: str, *, _seen: frozenset[str] = frozenset()) -> Found | None:
         """The definition at a full dotted path, through re-exports; None where it cannot be followed."""
@@ -85,6 +91,9 @@ class Sources:
                 return _inside(Found(module, module.definitions[name]), inner)
             if name in module.imports:
                 return self.find(".".join([module.imports[name], *inner]), _seen=_seen | {path})
+            for star in module.stars:
+                if found := self.find(".".join([star, name, *inner]), _seen=_seen | {path}):
+                    return found
         return None
 
 
@@ -98,7 +107,7 @@ def _parse(name: str, file: str, stamp: Stamp) -> Module:
     except (OSError, ValueError) as error:
         raise UnreadableError(f"{file} cannot be read: {error}.") from error
     package = name if os.path.basename(file) == "__init__.py" else name.rpartition(".")[0]
-    module = Module(name, file, {}, {})
+    module = Module(name, file, {}, {}, [])
     for statement in _statements(tree.body):
         _enter(module, statement, package)
     return module
@@ -129,7 +138,10 @@ def _enter(module: Module, statement: ast.stmt, package: str) -> None:
             above = package.split(".")[: len(package.split(".")) - level + 1] if level else []
             start = ".".join([*above, *([source] if source else [])])
             for alias in names:
-                module.imports[alias.asname or alias.name] = f"{start}.{alias.name}"
+                if alias.name == "*":
+                    module.stars.append(start)
+                else:
+                    module.imports[alias.asname or alias.name] = f"{start}.{alias.name}"
         case _:
             pass
 

@@ -36,10 +36,11 @@ _NAMES = ("low", "middle", "high")
 
 @dataclass(frozen=True, kw_only=True)
 class ToyData:
-    """Two-channel images whose brightness is their class, with a label and a caption each."""
+    """Small images whose brightness is their class, with a label and a caption each."""
 
     provides: ClassVar[tuple[str, ...]] = ("labels", "captions", "verifiable")
 
+    channels: int = 2
     side: int = 4
     num_samples: int = 48
 
@@ -51,9 +52,12 @@ class ToyDataset:
     """`genever.slots.VerifiableDataset`."""
 
     def __init__(self, part: ToyData, seed: int) -> None:
-        self.spec = DataSpec(channels=2, height=part.side, width=part.side, num_classes=len(_NAMES), captions=True)
+        shape = (part.channels, part.side, part.side)
+        self.spec = DataSpec(
+            channels=part.channels, height=part.side, width=part.side, num_classes=len(_NAMES), captions=True
+        )
         self.labels = torch.arange(part.num_samples) % len(_NAMES)
-        noise = torch.randn(part.num_samples, 2, part.side, part.side, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(part.num_samples, *shape, generator=torch.Generator().manual_seed(seed))
         self.images = torch.tanh(self.labels.view(-1, 1, 1, 1) - 1 + 0.2 * noise)
 
     def __len__(self) -> int:
@@ -156,7 +160,8 @@ class ToyNetwork(nn.Module):
         if self.classes is not None and condition.classes is not None:
             hidden = hidden + self.classes(condition.classes).unsqueeze(1)
         if self.text is not None and condition.tokens is not None:
-            hidden = hidden + self.text(condition.tokens).mean(1, keepdim=True)
+            seen = torch.ones_like(condition.tokens[..., :1]) if condition.mask is None else condition.mask.unsqueeze(2)
+            hidden = hidden + (self.text(condition.tokens) * seen).mean(1, keepdim=True)
         if self.pooled is not None and condition.pooled is not None:
             hidden = hidden + self.pooled(condition.pooled).unsqueeze(1)
         features: dict[int, Tensor] = {}

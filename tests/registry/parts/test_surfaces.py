@@ -41,6 +41,9 @@ START = 0.25
 """
 
 
+STARRED = "Share = Annotated[float, Le(2)]\n@dataclass\nclass Other:\n    a: int = 1\n"
+
+
 @pytest.fixture
 def read(install: Install) -> Read:
     """`read("class Foo: ...")`: the surface of Foo in a module full of imports, next to a module `shared`."""
@@ -177,6 +180,14 @@ def test_reexported_part_is_followed_home(read: Read) -> None:
     surface = read("from acme_surface.shared import Home\nFoo = Home\n", home)
     assert surface.summary == "At home."
     assert Path(surface.file).name == "shared.py"
+
+
+def test_star_import_is_followed(read: Read) -> None:
+    surface = read("from acme_surface.shared import *\n@dataclass\nclass Foo(Other):\n    b: Share = LIMIT\n", STARRED)
+    assert [(one.name, one.annotation, one.default) for one in surface.parameters] == [
+        ("a", "int", "1"),
+        ("b", "Annotated[float, Le(2)]", "3"),
+    ]
 
 
 def test_docstring_is_taken_apart(read: Read) -> None:

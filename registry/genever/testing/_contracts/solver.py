@@ -21,7 +21,7 @@ def result_is_shaped_as_the_noise(case: Case) -> None:
 
 
 def same_generator_gives_the_same_bits(case: Case) -> None:
-    assert torch.equal(_solve(case, _towards_data, seed=1), _solve(case, _towards_data, seed=1))
+    assert torch.equal(_solve(case, _wave, seed=1), _solve(case, _wave, seed=1))
 
 
 def global_luck_is_left_alone(case: Case) -> None:
@@ -44,7 +44,7 @@ def everything_flows_to_the_only_image(case: Case) -> None:
 
 def gradient_flows_through(case: Case) -> None:
     noise = _noise().requires_grad_()
-    _solve(case, lambda x, t: torch.sin(x), noise=noise).sum().backward()
+    _solve(case, _wave, noise=noise).sum().backward()
     assert noise.grad is not None
     assert bool(noise.grad.isfinite().all())
     assert float(noise.grad.abs().sum()) > 0
@@ -75,6 +75,11 @@ def _noise() -> Tensor:
 def _towards_data(x: Tensor, t: Tensor) -> Tensor:
     """The velocity of a straight path whose only image is 0.5 everywhere."""
     return (0.5 - x) / (1 - t.view(-1, 1, 1, 1)).clamp_min(1e-3)
+
+
+def _wave(x: Tensor, t: Tensor) -> Tensor:
+    """A velocity under which nothing is forgotten."""
+    return torch.sin(x) + t.view(-1, 1, 1, 1)
 
 
 def _solve(case: Case, velocity: Velocity, *, seed: int = 0, noise: Tensor | None = None) -> Tensor:

@@ -1,0 +1,338 @@
+"""Parts that are wrong in one way each; `test_kit.py` says which contract has to notice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le
+from genever import testing as toys
+from genever.slots import Solver
+from genever.training import Composition, Field, Regression, Tuned
+from genever.values import ConditionSpec, LatentSpec, Samples
+from torch import Tensor, nn
+
+calls: list[int] = []
+part = dataclass(frozen=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Positional:
+    """A constant.
+
+    Args:
+        value: the factor.
+    """
+
+    value: float = 1.0
+
+    def __call__(self, step: int, num_steps: int) -> float:
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undocumented:
+    value: float | None = 1.0
+
+    def __call__(self, step: int, num_steps: int) -> float:
+        return self.value or 0.0
+
+
+@dataclass(kw_only=True)
+class Thawed:
+    """A constant.
+
+    Args:
+        value: the factor.
+    """
+
+    value: float = 1.0
+
+    def __call__(self, step: int, num_steps: int) -> float:
+        return self.value
+
+
+class Untyped:
+    """A constant."""
+
+    def __init__(self, *, value=1.0):
+        self.value = value
+
+    def __call__(self, step: int, num_steps: int) -> float:
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misspelt:
+    """A constant."""
+
+    def decay(self, step: int) -> float:
+        return 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needy:
+    """A constant."""
+
+    needs = ("los.velocity", "loss")
+    infrastructure = ("gone",)
+
+    def __call__(self, step: int, num_steps: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateAbility:
+    """A constant."""
+
+    def __call__(self, step: int, num_steps: int) -> float:
+        return 1.0
+
+
+LateAbility.provides = ("speed",)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@part
+class HiddenFields:
+    """A constant, whose decorator a reader of its source cannot know.
+
+    Args:
+        value: the factor.
+    """
+
+    value: float = 1.0
+
+    def __call__(self, step: int, num_steps: int) -> float:
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counting:
+    """It depends on how often it was asked."""
+
+    def __call__(self, step: int, num_steps: int) -> float:
+        calls.append(step)
+        return 1 / len(calls)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalLuck(toys.ToySolver):
+    """It draws from the global generator.
+
+    Args:
+        num_steps: evaluations.
+    """
+
+    def __call__(self, field: Field, noise: Tensor, *, generator: torch.Generator) -> Tensor:
+        return toys.ToySolver.__call__(self, field, noise + 0.01 * torch.randn(noise.shape), generator=generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backwards(toys.ToySolver):
+    """It goes from data to noise.
+
+    Args:
+        num_steps: evaluations.
+    """
+
+    def __call__(self, field: Field, noise: Tensor, *, generator: torch.Generator) -> Tensor:
+        for number in range(self.num_steps):
+            noise = noise - field.velocity(noise, 1 - number / self.num_steps) / self.num_steps
+        return noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detached(toys.ToySolver):
+    """It lets no gradient through.
+
+    Args:
+        num_steps: evaluations.
+    """
+
+    @torch.no_grad()
+    def __call__(self, field: Field, noise: Tensor, *, generator: torch.Generator) -> Tensor:
+        return toys.ToySolver.__call__(self, field, noise, generator=generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongSlope(toys.ToyPath):
+    """d sigma / dt has the other sign.
+
+    Args:
+        start: noise.
+        stop: data.
+
+    References:
+        Own work, 2026.
+    """
+
+    def d_sigma(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnedRound(toys.ToyLoss):
+    """The velocity has the other sign.
+
+    Args:
+        path: straight.
+        prediction: velocity.
+
+    References:
+        Own work, 2026.
+    """
+
+    def velocity(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        return -output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summed(toys.ToyLoss):
+    """Errors are sums over dimensions.
+
+    Args:
+        path: straight.
+        prediction: velocity.
+
+    References:
+        Own work, 2026.
+    """
+
+    def errors(self, output: Tensor, *, x_t: Tensor, t: Tensor, x_1: Tensor, x_0: Tensor) -> Tensor:
+        return (output - (x_1 - x_0)).square().flatten(1).sum(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relative:
+    """A reward relative to its batch."""
+
+    def build(self, composition: Composition) -> Any:
+        return lambda images, samples: images.flatten(1).mean(1) - images.mean()
+
+
+class Spare(nn.Module):
+    """A network, and a layer that it does not use."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.num_blocks, self.feature_width, self.feature_grid = (
+            getattr(network, name) for name in ("num_blocks", "feature_width", "feature_grid")
+        )
+        self.spare = nn.Linear(2, 2)
+
+    def forward(self, *given: Any, taps: Sequence[int] = ()) -> Any:
+        return self.network(*given, taps=taps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpareLayer(toys.ToyBackbone):
+    """A layer is never used.
+
+    Args:
+        width: features.
+        depth: blocks.
+
+    References:
+        Own work, 2026.
+    """
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        return Spare(toys.ToyBackbone.build(self, latent, condition))
+
+
+class Flickering:
+    """A dataset whose images are never the same."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset, self.spec = dataset, dataset.spec
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def fetch(self, indices: Sequence[int]) -> Samples:
+        found = self.dataset.fetch(indices)
+        return replace(found, images=found.images * torch.rand(len(found), 1, 1, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flicker(toys.ToyData):
+    """Augmented by the global generator.
+
+    Args:
+        channels: of an image.
+        side: of an image.
+        num_samples: of a split.
+    """
+
+    def build(self, split: Literal["train", "validation"]) -> Any:
+        return Flickering(toys.ToyData.build(self, split))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaking(toys.ToyData):
+    """Both splits are the same.
+
+    Args:
+        channels: of an image.
+        side: of an image.
+        num_samples: of a split.
+    """
+
+    def build(self, split: Literal["train", "validation"]) -> Any:
+        return toys.ToyData.build(self, "train")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovingReference(toys.ToyTuner):
+    """The reference is the model itself."""
+
+    def tune(self, composition: Composition) -> Tuned:
+        return replace(toys.ToyTuner.tune(self, composition), reference=lambda: composition.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stubborn:
+    """Nothing learns.
+
+    References:
+        Own work, 2026.
+    """
+
+    def align(self, method: Regression, composition: Composition) -> Regression:
+        nothing: Mapping[str, nn.Parameter] = {}
+        return replace(method, learns=nothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Required:
+    """Its values are asked for.
+
+    Args:
+        choice: one of two.
+        count: at least three.
+        rate: positive.
+        share: in (0, 1].
+        many: any number.
+        solvers: some solvers.
+    """
+
+    choice: Literal["small", "large"]
+    count: Annotated[int, Ge(3)]
+    rate: Annotated[float, Gt(0)]
+    share: Annotated[float, Gt(0), Le(1)]
+    many: int
+    solvers: Sequence[Solver]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """It reads a file.
+
+    Args:
+        path: of the file.
+    """
+
+    path: str
