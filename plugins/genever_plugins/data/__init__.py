@@ -13,3 +13,4 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     registry.add("data.Digits", "genever_plugins.data.digits:Digits")
+    registry.add("data.Shapes", "genever_plugins.data.shapes:Shapes")

@@ -13,3 +13,4 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     registry.add("encoder.Classifier", "genever_plugins.encoder.classifier:Classifier")
+    registry.add("encoder.Pretrained", "genever_plugins.encoder.pretrained:Pretrained")
