@@ -44,7 +44,7 @@ def test_experiment_checks_without_a_warning(file: Path, tmp_path: Path, capsys:
     code = main(["check", str(file), "--root", str(tmp_path)])
     said = [line for line in capsys.readouterr().err.splitlines() if ": warning: " in line or ": error: " in line]
     assert code == 0
-    assert all("There is no finished run" in line for line in said), said
+    assert all("there is no finished run" in line for line in said), said
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=name_of)

@@ -14,6 +14,7 @@ __all__ = ["Draws", "derived_seed"]
 
 def derived_seed(*key: int | str) -> int:
     """A seed in [0, 2^63) that follows from a key and from nothing else; it stays the same across versions of Python."""
+    assert not any("/" in str(part) for part in key), f"two keys could be one: {key}"
     digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

@@ -23,7 +23,8 @@ class Evaluation:
     """One model at one moment, under evaluation.
 
     Noise and conditions follow from the stage's seed and the sample's number alone, so two models are judged on the same
-    luck, and the first images of a larger number are those of a smaller one.
+    luck, and the first images of a larger number are those of a smaller one. A solver that adds noise on the way draws it
+    for `batch_size` samples together.
 
     Args:
         num_samples: how many samples metrics should judge.
