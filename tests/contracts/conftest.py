@@ -1,7 +1,8 @@
-"""Tiny pretrained models, saved as their libraries save them."""
+"""Tiny pretrained models, saved as their libraries save them, and image files."""
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,21 @@ class Pretrained:
             hidden_size=16, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=4, patch_size=2
         )
         return self._saved(Dinov2Model(config), "vision")
+
+    @cached_property
+    def images(self) -> str:
+        """Forty image files of two classes, each with a caption."""
+        from PIL import Image
+
+        folder = self.folder / "images"
+        rows = []
+        for number in range(40):
+            name = f"{('warm', 'cold')[number % 2]}/{number:02}.png"
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 9), (6 * number, 0, 240 - 6 * number)).save(folder / name)
+            rows.append(json.dumps({"file_name": name, "text": f"number {number}"}))
+        (folder / "metadata.jsonl").write_text("\n".join(rows))
+        return str(folder)
 
     def _saved(self, model: Any, name: str) -> str:
         model.save_pretrained(self.folder / name)

@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "backbone.UViT": lambda pretrained: {"width": 32, "depth": 3, "heads": 2},
     "codec.AutoencoderKL": lambda pretrained: {"path": pretrained.autoencoder},
     "conditioner.FrozenText": lambda pretrained: {"path": pretrained.clip, "max_length": 8},
+    "data.ImageFolder": lambda pretrained: {"path": pretrained.images, "height": 8, "width": 8},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
     "sampler.Shifted": lambda pretrained: {"base_positions": 64},
