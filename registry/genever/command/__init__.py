@@ -48,3 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # A path that cannot be read or written; the error names it.
+        print(f"genever {arguments.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"genever {arguments.verb}: interrupted", file=sys.stderr)
+        return 1

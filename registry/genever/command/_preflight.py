@@ -6,7 +6,8 @@ import dataclasses
 import resource
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,13 +38,11 @@ def build_report(resolved: Resolved, catalog: Catalog) -> list[str]:
     from genever.language import build
     from genever.training import compose
 
-    try:
+    with _refusals_told():
         stage = build(resolved.text, catalog)
         composition = compose(stage, device=torch.device("meta"))
         rounds = composition.rounds()
         method = rounds[0].start({})
-    except (ValueError, OSError) as error:
-        raise UserError(str(error)) from error
     latent = composition.latent
     lines = [f"latents    {latent.channels} x {latent.height} x {latent.width}"]
     lines += [f"rounds     {len(rounds)} of {stage.steps} steps"] if len(rounds) > 1 else []
@@ -61,7 +60,7 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> lis
     """Takes two real steps, saves, resumes for a third, samples. Returns lines: peak memory, seconds a step, the run's time.
 
     Raises:
-        UserError: a part refuses what it is handed.
+        UserError: a part refuses what it is handed, a step does not fit into memory, or its loss is not finite.
     """
     import torch
 
@@ -69,7 +68,8 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> lis
     from genever.runs import RunDirectory
     from genever.training import Trainer, compose, sample
 
-    stage = build(resolved.text, catalog)
+    with _refusals_told():
+        stage = build(resolved.text, catalog)
     short = dataclasses.replace(
         stage, steps=3, save_every=2, log_every=1, sample_images=min(4, stage.sample_images), metrics=(), trackers=()
     )
@@ -78,9 +78,11 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> lis
         run = RunDirectory(Path(folder))
         run.checkpoints.mkdir()
         run.samples.mkdir()
-        try:
+        with _refusals_told():
             for stop_after in (2, 3):
-                composition = compose(dataclasses.replace(short, start=stage.start), device=device)
+                composition = compose(short, device=device)
+                if stage.compile:
+                    composition.model.network.compile()
                 steps = iter(range(1, stop_after + 1))
                 trainer = Trainer(
                     composition=composition,
@@ -91,8 +93,6 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> lis
                 _train_until_stopped(trainer)
             began = time.perf_counter()
             sample(composition, composition.model, range(4), solver=composition.solver, guidance=composition.guidance)
-        except (ValueError, OSError) as error:
-            raise UserError(str(error)) from error
         sampling = time.perf_counter() - began
     seconds = timed[1] - timed[0]
     total = seconds * stage.steps * len(composition.rounds())
@@ -107,6 +107,28 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> lis
         f"speed      {seconds:.3f} s a step, {stage.batch_size / seconds:,.0f} images/s; 4 samples in {sampling:.2f} s",
         f"time       {_hours(total)} for {stage.steps * len(composition.rounds()):,} steps, without evaluation",
     ]
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """What is wrong with the stage, rather than with the program, is said in a sentence."""
+    import torch
+
+    from genever.training import NonFiniteError
+
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"a step does not fit into memory: {str(error).partition('. ')[0]}. "
+            "Lower train.batch_size, or split it with train.accumulate."
+        ) from error
+    except NonFiniteError as error:
+        raise UserError(
+            "the loss or gradient is not finite within the first three steps. Lower the learning rate, or look at the data."
+        ) from error
 
 
 def _train_until_stopped(trainer: object) -> None:

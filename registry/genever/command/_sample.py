@@ -24,6 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes a grid of samples and prints its path."""
     if arguments.num < 1:
         raise UserError(f"--num is {arguments.num}; ask for at least one image.")
+    if arguments.out and Path(arguments.out).suffix.lower() != ".png":
+        raise UserError(f"--out is {arguments.out!r}, but what is written is a PNG. Let the name end in .png.")
     opened = opened_run(arguments)
     from genever.training import asked_for, sample, save_grid
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
 from genever.errors import UserError
 from genever.language import build
@@ -59,8 +61,17 @@ class Start:
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The named device; by default a GPU where there is one."""
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """The named device; by default a GPU where there is one. Raises UserError where it cannot be used."""
+    here = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    try:
+        device = torch.device(name or ("cuda" if len(here) > 1 else "cpu"))
+        torch.empty(1, device=device).cpu()  # A device without memory, such as meta, cannot be read.
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"--device {name!r} cannot be used: {reason}. On this machine there are: {', '.join(here)}."
+        ) from error
+    return device
 
 
 def open_run(
@@ -90,7 +101,7 @@ def open_run(
     chosen: str = weights or (index["averages"] or ["raw"])[0]
     composition = compose(stage or build(run.resolved, catalog), device=device)
     rounds = composition.rounds() if composition.stage.distiller else []
-    composition.model.load_state_dict(load_model_state(run, step, None if chosen == "raw" else chosen))
+    _fill(composition.model, load_model_state(run, step, None if chosen == "raw" else chosen), run)
     solver = rounds[index["round"]].solver if rounds else None
     return Opened(
         run=run,
@@ -101,6 +112,20 @@ def open_run(
         step=step,
         weights=chosen,
     )
+
+
+def _fill(model: nn.Module, saved: Mapping[str, Tensor], run: RunDirectory) -> None:
+    """Puts a checkpoint's weights into a model; a tensor of two names was saved under one of them."""
+    own = model.state_dict(keep_vars=True)
+    filled = {id(own[name]) for name in saved if name in own}
+    differing = [name for name, tensor in saved.items() if name not in own or own[name].shape != tensor.shape]
+    differing += [name for name, tensor in own.items() if id(tensor) not in filled]
+    if differing:
+        raise UserError(
+            f"the weights of {run.path} do not fit the model that is composed here: {differing[0]} differs. "
+            "Bindings may change what samples and what judges, such as solver, guidance and metrics, not the model."
+        )
+    model.load_state_dict(saved, strict=False)
 
 
 def measure(opened: Opened) -> dict[str, float]:

@@ -112,8 +112,13 @@ class Catalog:
         """The class or function itself; imports it.
 
         Raises:
-            BrokenPartError: it cannot be imported.
+            BrokenPartError: it cannot be imported, or no plugin that is loaded provides it.
         """
+        if name != "train" and name not in self.targets:
+            raise BrokenPartError(
+                f"There is no part {name}: its plugin is not installed, failed to load, or is left out by GENEVER_PLUGINS. "
+                "See `genever plugins`."
+            )
         module, _, path = (STAGE if name == "train" else self.targets[name]).partition(":")
         try:
             found: object = import_module(module)
