@@ -21,11 +21,15 @@ _STEP = "step_"
 def write_whole(file: Path, text: str) -> None:
     """Writes a text file so that a reader sees the old one or the new one, also after a crash."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
-    with open(aside, "w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(aside, file)
+    try:
+        with open(aside, "w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(aside, file)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,8 @@ class RunDirectory:
         """Steps of the complete checkpoints, oldest first."""
         if not self.checkpoints.is_dir():
             return []
-        names = (entry.name for entry in self.checkpoints.iterdir() if entry.is_dir())
-        return sorted(int(name.removeprefix(_STEP)) for name in names if name.startswith(_STEP))
+        names = (entry.name for entry in self.checkpoints.glob(f"{_STEP}*/"))
+        return sorted(int(step) for name in names if (step := name.removeprefix(_STEP)).isdecimal())
 
     def append_metrics(self, step: int, values: Mapping[str, float]) -> None:
         with open(self.metrics, "a", encoding="utf-8") as handle:

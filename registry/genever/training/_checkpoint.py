@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -42,12 +43,7 @@ def save_checkpoint(
     aside = run.checkpoints / f".partial_{step:08d}_{os.getpid()}"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    for role, tensors in _changing(method).items():
-        save_file(tensors, aside / f"{role}.safetensors")
-    for name, copies in averages.copies.items():
-        save_file({key: _own(copy) for key, copy in copies.items()}, aside / f"average-{name}.safetensors")
     state = {"learners": {name: one.state_dict() for name, one in learners.items()}, "method": method.state_dict()}
-    torch.save(state, aside / "state.pt")
     index = {
         "step": step,
         "round": round_index,
@@ -55,8 +51,17 @@ def save_checkpoint(
         "best": dict(best),
         "averages": [*averages.copies],
     }
-    write_whole(aside / "index.json", json.dumps(index))
-    _sync(aside)
+    try:
+        for role, tensors in _changing(method).items():
+            _write(tensors, aside / f"{role}.safetensors")
+        for name, copies in averages.copies.items():
+            _write(copies, aside / f"average-{name}.safetensors")
+        torch.save(state, aside / "state.pt")
+        write_whole(aside / "index.json", json.dumps(index))
+        _sync(aside)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(aside, ignore_errors=True)  # A full disk has room again for the run's last words.
+        raise OSError(f"the checkpoint of step {step} could not be written to {run.checkpoints}: {error}") from error
     if final.exists():
         shutil.rmtree(final)
     os.rename(aside, final)
@@ -71,7 +76,7 @@ def save_constants(run: RunDirectory, round_index: int, method: Method) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     for role, tensors in _constant(method).items():
-        save_file(tensors, aside / f"{role}.safetensors")
+        _write(tensors, aside / f"{role}.safetensors")
     _sync(aside)
     shutil.rmtree(final, ignore_errors=True)
     os.rename(aside, final)
@@ -151,7 +156,7 @@ def _split(method: Method) -> tuple[dict[str, dict[str, Tensor]], dict[str, dict
                 continue
             seen.add(id(tensor))
             still = role in method.frozen or (learns and name in parameters and id(tensor) not in learning)
-            (constant if still else changing).setdefault(role, {})[name] = _own(tensor)
+            (constant if still else changing).setdefault(role, {})[name] = tensor
     return constant, changing
 
 
@@ -175,8 +180,9 @@ def _shared(method: Method, role: str, name: str) -> bool:
     return len(copies) > 1
 
 
-def _own(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().contiguous().clone()
+def _write(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Each tensor as a copy of its own: safetensors takes none that share memory."""
+    save_file({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}, file)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -1,0 +1,100 @@
+"""What a checkpoint costs, and what becomes of one that cannot be written."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from genever.runs import RunDirectory, write_whole
+from genever.testing import toy_composition
+from genever.training import Trainer, _checkpoint
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+
+def run_in(folder: Path) -> RunDirectory:
+    run = RunDirectory(folder)
+    for wanted in (run.checkpoints, run.samples):
+        wanted.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def train(folder: Path, **parts: object) -> RunDirectory:
+    settings = {"steps": 4, "save_every": 2, "sample_images": 0, "validate_samples": 0}
+    run = run_in(folder)
+    Trainer(composition=toy_composition(**{**settings, **parts}), run=run).train()
+    return run
+
+
+class FullDisk:
+    """Writes until a file of one name is asked for."""
+
+    def __init__(self, name: str, step: int) -> None:
+        self.file, self.step = name, f"partial_{step:08d}"
+
+    def __call__(self, original):
+        def write(content: object, file: Path) -> None:
+            if Path(file).name == self.file and self.step in str(file):
+                Path(file).write_bytes(b"half")
+                raise RuntimeError("No space left on device")
+            original(content, file)
+
+        return write
+
+
+@pytest.mark.parametrize(("module", "name", "file"), [("torch", "save", "state.pt"), ("", "save_file", "model.safetensors")])
+def test_full_disk_leaves_the_checkpoint_before_and_nothing_half_written(
+    module: str, name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = getattr(_checkpoint, module) if module else _checkpoint
+    monkeypatch.setattr(owner, name, FullDisk(file, step=4)(getattr(owner, name)))
+    with pytest.raises(OSError, match=r"the checkpoint of step 4 could not be written to .*No space left on device"):
+        train(tmp_path)
+    assert sorted(entry.name for entry in (tmp_path / "checkpoints").iterdir()) == ["constants_00", "step_00000002"]
+
+
+def test_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError("No space left on device")
+
+    write_whole(tmp_path / "run.json", "old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "run.json", "new")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"run.json": "old"}
+
+
+def test_folder_beside_the_checkpoints_is_none(tmp_path: Path) -> None:
+    run = train(tmp_path)
+    (run.checkpoints / "step_00000004.bak").mkdir()
+    (run.checkpoints / "step_old").mkdir()
+    assert run.saved_steps() == [2, 4]
+
+
+class Counted(Tensor):
+    """A tensor that counts how often it is copied."""
+
+    copies = 0
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        cls.copies += func in (Tensor.to, Tensor.clone, Tensor.cpu)
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+def test_checkpoint_copies_no_frozen_weights(tmp_path: Path) -> None:
+    teacher = nn.Linear(3, 3, bias=False)
+    teacher.weight = nn.Parameter(torch.zeros(3, 3).as_subclass(Counted), requires_grad=False)
+    model = nn.Linear(2, 2)
+    groups: Mapping = {"model": {f"model.{name}": p for name, p in model.named_parameters()}}
+    method = SimpleNamespace(
+        roles={"model": model, "teacher": teacher}, frozen=frozenset({"teacher"}), groups=lambda: groups, state_dict=dict
+    )
+    run, Counted.copies = run_in(tmp_path), 0
+    folder = _checkpoint.save_checkpoint(
+        run, step=1, round_index=0, round_step=1, method=method, learners={}, averages=SimpleNamespace(copies={}), best={}
+    )
+    assert Counted.copies == 0
+    assert load_file(folder / "model.safetensors")["weight"].equal(model.weight)
