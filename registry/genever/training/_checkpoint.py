@@ -32,12 +32,14 @@ def save_checkpoint(
     learners: Mapping[str, Learner],
     averages: Averages,
     best: Mapping[str, Any],
+    bad_steps: int = 0,
 ) -> Path:
     """Saves everything that an exact resume needs, except what is a function of (seed, step) or never changes.
 
     Args:
         step: steps taken, counted over all rounds; round_step: in this round.
         best: {"value", "step"} of the metric that `train.keep_best` names, if any.
+        bad_steps: optimizer steps that were skipped so far.
     """
     final = run.checkpoint(step)
     aside = run.checkpoints / f".partial_{step:08d}_{os.getpid()}"
@@ -49,6 +51,7 @@ def save_checkpoint(
         "round": round_index,
         "round_step": round_step,
         "best": dict(best),
+        "bad_steps": bad_steps,
         "averages": [*averages.copies],
     }
     try:
@@ -120,7 +123,7 @@ def load_model_state(run: RunDirectory, step: int, average: str | None) -> dict[
 
 
 def read_index(run: RunDirectory, step: int) -> dict[str, Any]:
-    """index.json: the step, the round, the best metric so far and the names of the averages."""
+    """index.json: the step, the round, the best metric and the bad steps so far, and the names of the averages."""
     return json.loads((run.checkpoint(step) / "index.json").read_text(encoding="utf-8"))
 
 

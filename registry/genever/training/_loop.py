@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,18 +50,20 @@ class Trainer:
     should_stop: Callable[[], bool] = lambda: False
     progress: Callable[[int, Mapping[str, float] | None], None] = lambda step, scalars: None
     best: dict[str, Any] = field(default_factory=dict)
+    nonfinite: NonFinite = field(init=False)
 
     def train(self) -> None:
         """Trains every round that is left.
 
         Raises:
             UserError: `train.group_optimizers` names a group that the method does not have.
-        Stopped: `should_stop` said so; the checkpoint is saved.
+            Stopped: `should_stop` said so; the checkpoint is saved.
             NonFiniteError: more steps than `train.skip_nonfinite` had a loss or gradient that is not finite.
         """
         saved = self.run.saved_steps()
         index = read_index(self.run, saved[-1]) if saved else {"step": 0, "round": 0, "round_step": 0, "best": {}}
         self.best = index["best"]
+        self.nonfinite = NonFinite(self.composition.stage.skip_nonfinite, self.composition.device, index.get("bad_steps", 0))
         roles: Mapping[str, nn.Module] = {}
         for number, round_ in enumerate(self.composition.rounds()):
             method = round_.start(roles)
@@ -104,7 +107,7 @@ class Trainer:
             samples=self.run.samples,
         )
         everything = [p for module in method.roles.values() for p in module.parameters()]
-        feed, scalars, nonfinite = self.composition.feed(), Scalars(), NonFinite(stage.skip_nonfinite, device)
+        feed, scalars = self.composition.feed(), Scalars()
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=stage.precision == "bf16", cache_enabled=False)
         frozen_for, started, done = None, time.perf_counter(), 0
 
@@ -135,7 +138,7 @@ class Trainer:
                     if not update.step:
                         continue
                     norm, taken = learner.learn(losses_finite.pop(update.group))
-                    nonfinite.note(taken, now, update.group)
+                    self.nonfinite.note(taken, now, update.group)
                     scalars.add(update.group, {"grad_norm": norm})
                     if update.group == "model":
                         averages.update(step)
@@ -147,7 +150,7 @@ class Trainer:
             # Only here, every `log_every` steps, does anything wait for the device.
             every = (stage.log_every, stage.save_every, stage.validate_every, stage.sample_every, stage.evaluate_every)
             if last or stopping or any(_due(one, steps_taken) for one in every):
-                nonfinite.check(self.run, feed)
+                self.nonfinite.check(self.run, feed)
                 shown = scalars.take()
                 shown |= {f"{name}/lr": one.optimizers[0].param_groups[0]["lr"] for name, one in learners.items()}
                 shown["images_per_s"] = done * stage.batch_size / (time.perf_counter() - started)
@@ -159,7 +162,7 @@ class Trainer:
             if last or stopping or improved or _due(stage.save_every, steps_taken):
                 self._save(steps_taken, number, step + 1, method, learners, averages)
             started += time.perf_counter() - looked
-            if stopping:
+            if stopping and steps_taken < num_steps * len(self.composition.rounds()):
                 raise Stopped
             if shown is not None:
                 started, done = time.perf_counter(), 0
@@ -195,7 +198,9 @@ class Trainer:
             return False
         sign, name = (-1.0, wanted[1:]) if wanted.startswith("-") else (1.0, wanted)
         values = [value for key, value in found.items() if name in (key, key.partition("/")[2])]
-        if not values or ("value" in self.best and sign * values[0] >= sign * self.best["value"]):
+        if not values or not math.isfinite(values[0]):
+            return False
+        if self.best and sign * values[0] >= sign * self.best["value"]:
             return False
         self.best = {"value": values[0], "step": step}
         return True
@@ -219,6 +224,7 @@ class Trainer:
             learners=learners,
             averages=averages,
             best=self.best,
+            bad_steps=int(self.nonfinite.count.item()),
         )
         prune_checkpoints(self.run, keep=stage.keep_checkpoints, always={self.best["step"]} if self.best else set())
 

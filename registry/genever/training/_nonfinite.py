@@ -27,11 +27,12 @@ class NonFinite:
 
     Args:
         limit: bad steps that are let pass.
+        count: bad steps of the run so far.
     """
 
-    def __init__(self, limit: int, device: torch.device) -> None:
+    def __init__(self, limit: int, device: torch.device, count: int = 0) -> None:
         self.limit = limit
-        self.count = torch.zeros((), dtype=torch.int64, device=device)
+        self.count = torch.full((), count, dtype=torch.int64, device=device)
         self.first_over = torch.full((), -1, dtype=torch.int64, device=device)
         self.groups: list[str] = []
 
@@ -56,8 +57,8 @@ class NonFinite:
         raise NonFiniteError(
             f"the loss or gradient of group {group!r} is not finite at step {step} "
             f"(bad steps so far: {int(self.count.item())}, allowed by train.skip_nonfinite: {self.limit}). "
-            f"Its batch is in {folder}. {going_on}: lower the learning rate, or set train.skip_nonfinite, "
-            f"and go on with: genever resume {run.path}"
+            f"Its batch is in {folder}. {going_on}. The same step would come again, so lower the learning rate or raise "
+            f"train.skip_nonfinite in {run.resolved} first, and go on with: genever resume {run.path}"
         )
 
 

@@ -10,18 +10,19 @@ import torch
 from genever.errors import UserError
 from genever.runs import RunDirectory
 from genever.testing import toy_composition
-from genever.training import Composition, NonFiniteError, Trainer
+from genever.training import Composition, NonFiniteError, Stopped, Trainer, read_index
 from safetensors.torch import load_file
 from torch import Tensor
 
 
-def trained(folder: Path, **parts: object) -> tuple[RunDirectory, Composition]:
+def trained(folder: Path, until: int | None = None, **parts: object) -> tuple[RunDirectory, Composition]:
     run = RunDirectory(folder)
     for wanted in (run.checkpoints, run.samples):
         wanted.mkdir(parents=True, exist_ok=True)
     settings = {"steps": 12, "batch_size": 8, "log_every": 4, "sample_images": 4, "validate_samples": 8}
     composition = toy_composition(**{**settings, **parts})
-    Trainer(composition=composition, run=run).train()
+    asked = iter(range(1, 1000))
+    Trainer(composition=composition, run=run, should_stop=lambda: next(asked) == until).train()
     return run, composition
 
 
@@ -117,6 +118,33 @@ def test_checkpoints_are_kept_by_age_and_by_best(tmp_path: Path) -> None:
 
     run, _ = trained(tmp_path, metrics=[Falling()], evaluate_every=2, save_every=2, keep_checkpoints=2, keep_best="made_up")
     assert run.saved_steps() == [4, 10, 12]
+
+
+def test_metric_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None:
+    values = iter([float("nan"), 2.0, float("nan"), 3.0])
+
+    class Broken:
+        def measure(self, evaluation: object) -> Mapping[str, float]:
+            return {"made_up": next(values)}
+
+    run, _ = trained(tmp_path, metrics=[Broken()], steps=8, evaluate_every=2, keep_checkpoints=1, keep_best="made_up")
+    assert run.saved_steps() == [4, 8]
+
+
+def test_bad_steps_count_over_a_resume(tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    trained(whole, loss=breaking(0.1), skip_nonfinite=12)
+    num_bad = read_index(RunDirectory(whole), 12)["bad_steps"]
+    with pytest.raises(Stopped):
+        trained(stopped, until=6, loss=breaking(0.1), skip_nonfinite=num_bad - 1)
+    assert 0 < read_index(RunDirectory(stopped), 6)["bad_steps"] < num_bad
+    with pytest.raises(NonFiniteError, match=rf"bad steps so far: {num_bad}, allowed .*: {num_bad - 1}"):
+        trained(stopped, loss=breaking(0.1), skip_nonfinite=num_bad - 1)
+
+
+def test_run_asked_to_stop_at_its_last_step_is_done(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, until=12)
+    assert run.saved_steps() == [12]
 
 
 def test_unknown_group_is_named(tmp_path: Path) -> None:
