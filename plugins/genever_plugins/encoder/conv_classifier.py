@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from genever.values import DataSpec
 from jaxtyping import Float
@@ -15,7 +17,7 @@ FLAT_SIDE = 4
 
 
 class ConvClassifier(nn.Module):
-    """Convolutions of stride 2 until the shorter side is at most 4, then two linear layers.
+    """Convolutions (normalised in four groups) of stride 2 until the shorter side is at most 4, then two linear layers.
 
     Args:
         width: of the map of features, and of the features of a whole image.
@@ -32,7 +34,8 @@ class ConvClassifier(nn.Module):
             strides.append(2)
         for number, stride in enumerate(strides):
             out = width if number == len(strides) - 1 else max(width // 2, 8)
-            layers += [nn.Conv2d(channels, out, 3, stride, padding=1), nn.SiLU()]
+            norm = nn.GroupNorm(math.gcd(out, 4), out)
+            layers += [nn.Conv2d(channels, out, 3, stride, padding=1), norm, nn.SiLU()]
             channels = out
         self.map = nn.Sequential(*layers)
         self.hidden = nn.Linear(width * FLAT_SIDE**2, width)
