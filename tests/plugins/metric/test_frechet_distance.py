@@ -89,3 +89,11 @@ def test_frechet_distance_in_a_classifiers_features_tells_digits_from_noise_and_
     near, far = (metric.measure(evaluation_of(composition, samples)) for samples in (real, noisy))
     assert near["fd"] < far["fd"] / 10
     assert near["classifier_accuracy"] >= 0.95
+
+
+def test_frechet_distance_looks_at_real_images_once_for_a_stage(toy, monkeypatch):
+    composition = toy.compose(data=toy.gaussian(num=600))
+    metric, samples = FrechetDistance(encoder=Pixels()), composition.data.fetch(range(64))
+    first = metric.measure(evaluation_of(composition, samples))
+    monkeypatch.setattr(type(composition.data), "fetch", lambda *_: pytest.fail("fetched again"))
+    assert metric.measure(evaluation_of(composition, samples)) == first
