@@ -60,22 +60,23 @@ def indices_at(num_samples: int, seed: int, stream: int, start: int, stop: int) 
     while start < stop:
         epoch, offset = divmod(start, num_samples)
         num = min(stop - start, num_samples - offset)
-        found += _epoch_order(num_samples, seed, stream, epoch)[offset : offset + num]
+        found += _epoch_order(num_samples, seed, stream, epoch)[offset : offset + num].tolist()
         start += num
     return found
 
 
-_orders: dict[tuple[int, int, int, int], list[int]] = {}
+_orders: dict[tuple[int, int, int], dict[int, Tensor]] = {}
 
 
-def _epoch_order(num_samples: int, seed: int, stream: int, epoch: int) -> list[int]:
-    key = (num_samples, seed, stream, epoch)
-    if key not in _orders:
-        if len(_orders) >= 8:
-            _orders.pop(next(iter(_orders)))
+def _epoch_order(num_samples: int, seed: int, stream: int, epoch: int) -> Tensor:
+    """Of each stream the two newest are kept: a step may reach into the next epoch, and a method may read many streams."""
+    kept = _orders.setdefault((num_samples, seed, stream), {})
+    if epoch not in kept:
+        if len(kept) >= 2:
+            kept.pop(next(iter(kept)))
         generator = torch.Generator().manual_seed(derived_seed(seed, "order", stream, epoch))
-        _orders[key] = torch.randperm(num_samples, generator=generator).tolist()
-    return _orders[key]
+        kept[epoch] = torch.randperm(num_samples, generator=generator)
+    return kept[epoch]
 
 
 @dataclass
@@ -113,9 +114,11 @@ class Feed:
         self._calls += 1
         rows = slice(part * self.batch_size // self.accumulate, (part + 1) * self.batch_size // self.accumulate)
         indices = self._indices(self.step, stream, rows)
-        self.samples.expect(self._indices(self.step + 1, stream, rows))
         draws = Draws((self.seed, self.step, stream), rows, self.batch_size, self.device)
-        return self.batch(indices, draws)
+        batch = self.batch(indices, draws)
+        for ahead in range(1, self.samples.num_steps + 1):
+            self.samples.expect(self._indices(self.step + ahead, stream, rows), self._calls)
+        return batch
 
     def _indices(self, step: int, stream: int, rows: slice) -> list[int]:
         first, num = step * self.batch_size, len(self.samples.dataset)
@@ -124,11 +127,11 @@ class Feed:
     def batch(self, indices: Sequence[int], draws: Draws) -> Batch:
         """Chosen samples with chosen luck."""
         samples = self.samples.fetch(indices)
-        images = samples.images.to(self.device, non_blocking=True)
+        images = self._moved(samples.images)
         latent = self.codec.latent
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             x_1 = self.codec.encode(images, draws.normal("posterior", latent.shape))
-        cond = self.conditioner.prepare(samples).to(self.device, non_blocking=True)
+        cond = self._moved(self.conditioner.prepare(samples))
         return Batch(
             x_1=x_1,
             images=images,
@@ -139,6 +142,11 @@ class Feed:
             dropout=self.dropout,
             step=self.step,
         )
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        """On the device. Only out of pinned memory a copy starts without waiting for what the device is doing."""
+        pinned = tensor.pin_memory() if self.device.type == "cuda" else tensor
+        return pinned.to(self.device, non_blocking=True)
 
     def updates(self, loss: Callable[[Batch], Mapping[str, Tensor]], group: str = "model") -> Iterator[Update]:
         """One optimizer step of `group` over one global batch: an Update for each of its micro-batches."""

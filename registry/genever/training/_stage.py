@@ -62,7 +62,8 @@ class Stage:
         clip_norm: largest norm of a group's gradient. None = disable.
         compile: torch.compile the backbone.
         skip_nonfinite: optimizer steps with a loss or gradient that is not finite that are skipped before the run stops.
-        fetch_ahead: batches that are fetched ahead in threads; for data that is slow to read. 0 = fetch when needed.
+        fetch_ahead: steps whose batches are fetched ahead, in as many threads; for data that is slow to read. 0 = fetch
+            when needed.
         log_every: steps between two lines of scalars; the only points at which training waits for the device.
         validate_every: steps between two validation losses. None = only at the end.
         validate_samples: samples of the validation loss, at fixed noise and times. 0 = disable.

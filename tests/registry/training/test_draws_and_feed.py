@@ -1,6 +1,7 @@
 """Luck and data are functions of (seed, step, place in the global batch): no history, no process, no split changes them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,10 +11,10 @@ from genever.testing import toy_composition
 from genever.training import Batch, Draws, Feed, derived_seed
 from genever.training._ahead import Ahead
 from genever.training._feed import indices_at
-from genever.values import Samples
+from genever.values import LatentSpec, Samples
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 CPU = torch.device("cpu")
 DRAWS: dict[str, Callable[[Draws, str], Tensor]] = {
@@ -267,6 +268,22 @@ class Scripted:
         return Samples(images=torch.tensor(indices))
 
 
+class Still(nn.Module):
+    """A codec, and a conditioner, that multiplies by one."""
+
+    latent = LatentSpec(channels=1, height=1, width=1)
+
+    def encode(self, images: Tensor, noise: Tensor) -> Tensor:
+        flat = images.float().flatten(1) if images.ndim > 1 else images.float().view(-1, 1)
+        return (flat @ torch.eye(flat.shape[1])).view(len(images), -1, 1, 1)
+
+    def prepare(self, samples: Samples) -> Tensor:
+        return torch.zeros(len(samples), dtype=torch.int64)
+
+    def null(self, cond: Tensor) -> Tensor:
+        return cond
+
+
 def test_ahead_fetches_what_was_expected_once() -> None:
     dataset = Scripted()
     ahead = Ahead(dataset, 2)
@@ -290,6 +307,34 @@ def test_ahead_raises_what_the_dataset_raised_when_it_is_asked_for() -> None:
     assert ahead.fetch([1]).images.tolist() == [1]
     with pytest.raises(OSError, match="sample 7 cannot be read"):
         ahead.fetch([7])
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_feed_has_every_batch_of_the_next_steps_under_way(streams: int) -> None:
+    dataset, composition = Scripted(), toy_composition(batch_size=4, fetch_ahead=3)
+    composed = replace(composition.feed(), samples=Ahead(dataset, 3), codec=Still(), conditioner=Still())
+    for step in range(4):
+        now = composed.at(step)
+        for _ in range(streams):
+            next(now)
+    composed.samples._pool.shutdown()
+    assert len(dataset.fetched) == streams * (4 + 3)
+    assert len({tuple(indices) for indices in dataset.fetched}) == len(dataset.fetched)
+
+
+def test_order_of_an_epoch_is_shuffled_once_however_many_streams_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    shuffled, original = [], torch.randperm
+    monkeypatch.setattr(torch, "randperm", lambda *a, **named: shuffled.append(a) or original(*a, **named))
+    for step in range(5):
+        for stream in range(20):
+            indices_at(1000, 987, stream, 100 * step, 100 * (step + 1))
+    assert len(shuffled) == 20
+
+
+def test_latents_of_a_bf16_stage_are_encoded_in_full_precision() -> None:
+    composed = replace(toy_composition().feed(), codec=Still())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert next(composed.at(0)).x_1.dtype == torch.float32
 
 
 def test_ahead_of_nothing_fetches_when_asked() -> None:
