@@ -154,7 +154,7 @@ class GroupRelativePolicy:
         cond, null = (integers.repeat_interleave(size, dim=0) for integers in (batch.cond, batch.null))
         path = self.loss.path
         noise = batch.draws.normal("rollout noise", (size, *shape)).flatten(0, 1)
-        states, log_probs = [path.sigma(torch.tensor(path.start, device=noise.device)) * noise], []
+        states, log_probs = [path.sigma(torch.full((), path.start, device=noise.device)) * noise], []
         for i in range(self.solver.num_steps):
             mean, std = self.solver.step(self.field("model", cond, null), states[-1], i)
             if i < self.solver.num_steps - 1:

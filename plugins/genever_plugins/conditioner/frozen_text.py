@@ -83,7 +83,7 @@ class FrozenTextModule(nn.Module):
         return self._tokenize(list(samples.captions))
 
     def null(self, cond: Int[Tensor, " batch 2 length"]) -> Int[Tensor, " batch 2 length"]:
-        return self._tokenize([""]).to(cond.device).expand_as(cond)
+        return self._tokenize([""]).to(cond.device, non_blocking=True).expand_as(cond)
 
     def forward(self, cond: Int[Tensor, " batch 2 length"]) -> Condition:
         ids, mask = cond.unbind(1)

@@ -122,7 +122,7 @@ class DistributionMatching:
 
 def generate(field: Field, noise: Tensor) -> Tensor:
     """The estimate of x_1 at the noisy end of the path."""
-    start = torch.tensor(field.path.start, device=noise.device)
+    start = torch.full((), field.path.start, device=noise.device)
     return field.data(field.path.sigma(start) * noise, start)
 
 

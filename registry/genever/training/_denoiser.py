@@ -89,7 +89,10 @@ class Field:
         return self.loss.data(output, x, times), self.loss.noise(output, x, times)
 
     def times(self, x: Tensor, t: Tensor | float) -> Tensor:
-        return torch.as_tensor(t, dtype=torch.float32, device=x.device).expand(len(x))
+        # A number is filled in where x is: to copy it there would wait for what the device is doing.
+        if not isinstance(t, Tensor):
+            return torch.full((len(x),), t, dtype=torch.float32, device=x.device)
+        return t.to(x.device, torch.float32).expand(len(x))
 
     def _predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         shown, times = self.loss.inputs(x, t)

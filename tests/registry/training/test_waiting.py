@@ -1,0 +1,53 @@
+"""On a GPU, a number that is made on the host and copied over waits for all that the device still has to do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from genever.testing import ToyReward, toy_composition
+from genever.training import Field
+from genever_plugins.aligner.flow_grpo import FlowGRPO
+from genever_plugins.distiller.dmd import DMD
+from genever_plugins.distiller.progressive import ProgressiveDistillation
+from genever_plugins.loss.flow_matching import FlowMatching
+from genever_plugins.solver.flow_sde import FlowSDE
+from torch.overrides import TorchFunctionMode
+
+METHODS: dict[str, Mapping[str, Any]] = {
+    "regression": {},
+    "flow_grpo": {"aligner": FlowGRPO(reward=ToyReward(), solver=FlowSDE(num_steps=3), group_size=2)},
+    "dmd": {"distiller": DMD(critic_updates=2)},
+    "progressive": {"distiller": ProgressiveDistillation(start_steps=4, end_steps=2)},
+}
+
+
+class NoCopies(TorchFunctionMode):
+    """Refuses to make a tensor of a number on a device."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        copied = func in (torch.tensor, torch.as_tensor) and "device" in (kwargs or {})
+        assert not copied, "a number is copied to the device"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("parts", METHODS.values(), ids=METHODS)
+def test_step_copies_no_number_to_the_device(parts: Mapping[str, Any]) -> None:
+    composition = toy_composition(loss=FlowMatching(), **parts)
+    method = composition.rounds()[0].start({})
+    with NoCopies():
+        losses = [update.loss() for update in method.updates(composition.feed().at(0), 0)]
+    assert losses
+
+
+@pytest.mark.parametrize("t", [0, 0.25, torch.tensor(0.25), torch.full((3,), 0.25)])
+def test_time_is_one_for_each_sample_and_copied_from_nowhere(t: float) -> None:
+    x = torch.zeros(3, 1)
+    with NoCopies():
+        times = Field(torch.nn.Identity(), FlowMatching(), x).times(x, t)
+    assert times.equal(torch.full((3,), float(torch.as_tensor(t).max())))
+
+
+def test_copied_number_is_noticed() -> None:
+    with NoCopies(), pytest.raises(AssertionError, match="a number is copied"):
+        torch.tensor(1.0, device="cpu")
