@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import signal
 import sys
@@ -29,12 +30,16 @@ logger = logging.getLogger("genever")
 
 
 def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device) -> int:
-    """Trains a run from its directory alone, from its newest checkpoint if it has one. Returns the exit code."""
-    with _logging_to(run.log):
+    """Trains a run from its directory alone, from its newest checkpoint if it has one. Returns the exit code.
+
+    Raises:
+        UserError: another process trains it, or a part refuses what it is handed.
+    """
+    with _alone_in(run), _logging_to(run.log):
         try:
             composition = _compose(run, build(run.resolved, catalog), catalog, device)
             trainer = _trainer(run, composition)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, UserError) as error:
             run.update_facts(status="failed", reason=str(error))
             raise UserError(str(error)) from error
         code, facts = 0, {"status": "finished"}
@@ -98,6 +103,19 @@ def _trainer(run: RunDirectory, composition: Composition) -> Trainer:
 
 def _speaks_for_itself(error: Exception) -> bool:
     return isinstance(error, NonFiniteError | torch.cuda.OutOfMemoryError | OSError)
+
+
+@contextmanager
+def _alone_in(run: RunDirectory) -> Iterator[None]:
+    """Keeps a second process out: each would clear away what the other is writing. A killed process leaves no lock."""
+    with open(run.path / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another process is training {run.path}. Wait until it ends, or stop it first.") from error
+        except OSError:
+            logger.warning("the file system of %s knows no locks; let no second process train this run", run.path)
+        yield
 
 
 @contextmanager

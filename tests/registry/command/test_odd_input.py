@@ -7,6 +7,7 @@ import torch
 from genever.command import main
 from genever.errors import UserError
 from genever.execution import pick_device
+from genever.execution._execute import _alone_in
 from genever.execution._open import _fill
 from genever.runs import RunDirectory
 from genever.testing import toy_composition
@@ -68,6 +69,17 @@ def test_run_whose_plugin_is_gone_says_so(
     monkeypatch.setenv("GENEVER_PLUGINS", "=genever-loss")
     assert main(["sample", str(next((root / "runs").glob("*/*/*")))]) == 2
     assert "There is no part data.Digits: its plugin is not installed" in capsys.readouterr().err
+
+
+def test_run_that_another_process_trains_is_left_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunDirectory(next((root / "runs").glob("*/*/*")))
+    run.update_facts(status="running")
+    with _alone_in(run):
+        assert main(["resume", str(run.path)]) == 2
+    assert f"another process is training {run.path}. Wait until it ends" in capsys.readouterr().err
+    assert run.facts["status"] == "running"
+    assert main(["resume", str(run.path)]) == 0
+    assert run.facts["status"] == "finished"
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta"])
