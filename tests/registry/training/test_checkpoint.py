@@ -9,7 +9,9 @@ import pytest
 import torch
 from genever.runs import RunDirectory, write_whole
 from genever.testing import toy_composition
-from genever.training import Trainer, _checkpoint
+from genever.training import Method, Trainer, _checkpoint, _loop, load_model_state
+from genever_plugins.distiller.progressive import ProgressiveDistillation
+from genever_plugins.loss.flow_matching import FlowMatching
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -71,6 +73,31 @@ def test_folder_beside_the_checkpoints_is_none(tmp_path: Path) -> None:
     (run.checkpoints / "step_00000004.bak").mkdir()
     (run.checkpoints / "step_old").mkdir()
     assert run.saved_steps() == [2, 4]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("wrote", [False, True], ids=["before", "after"])
+def test_run_killed_between_two_rounds_ends_with_the_same_bits(
+    wrote: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killing(run: RunDirectory, number: int, method: Method) -> None:
+        if number == 0 or wrote:
+            _checkpoint.save_constants(run, number, method)
+        if number == 1:
+            raise Killed
+
+    parts = {"distiller": ProgressiveDistillation(start_steps=8, end_steps=2), "loss": FlowMatching()}
+    whole = train(tmp_path / "whole", **parts)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(_loop, "save_constants", killing)
+        train(tmp_path / "killed", **parts)
+    killed = train(tmp_path / "killed", **parts)
+    assert killed.saved_steps() == whole.saved_steps() == [6, 8]
+    ours, theirs = (load_model_state(run, 8, None) for run in (killed, whole))
+    assert all(ours[name].equal(weight) for name, weight in theirs.items())
 
 
 class Counted(Tensor):
