@@ -43,6 +43,12 @@ class AdamW:
     schedule: Schedule | None = None
     fused: bool = True
 
+    def __post_init__(self) -> None:
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(
+                f"optimizer.AdamW.betas = {self.betas!r} is not two decays in [0, 1). Write two, such as (0.9, 0.999)."
+            )
+
     def build(self, parameters: Mapping[str, nn.Parameter]) -> Sequence[torch.optim.Optimizer]:
         decaying = [p for p in parameters.values() if p.ndim >= 2]
         others = [p for p in parameters.values() if p.ndim < 2]

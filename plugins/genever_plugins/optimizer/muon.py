@@ -51,6 +51,13 @@ class Muon:
     schedule: Schedule | None = None
     fused: bool = True
 
+    def __post_init__(self) -> None:
+        if len(self.adamw_betas) != 2 or not all(0 <= beta < 1 for beta in self.adamw_betas):
+            raise ValueError(
+                f"optimizer.Muon.adamw_betas = {self.adamw_betas!r} is not two decays in [0, 1). "
+                "Write two, such as (0.9, 0.95)."
+            )
+
     def build(self, parameters: Mapping[str, nn.Parameter]) -> Sequence[torch.optim.Optimizer]:
         hidden = [p for name, p in parameters.items() if _is_hidden(name, p, self.outer)]
         others = [p for name, p in parameters.items() if not _is_hidden(name, p, self.outer)]

@@ -94,3 +94,10 @@ def test_muon_guarded_takes_a_good_step_as_torch_does(parameters: dict[str, nn.P
     step([guarded], hidden, gradient=0.3)
     step([plain], twins, gradient=0.3)
     assert all(hidden[name].equal(twins[name]) for name in hidden)
+
+
+@pytest.mark.parametrize("betas", [(0.9,), (0.9, 1.0), (-0.1, 0.9), (0.9, 0.9, 0.9)])
+@pytest.mark.parametrize(("part", "name"), [(AdamW, "betas"), (Muon, "adamw_betas")])
+def test_optimizer_refuses_what_are_not_two_decays(part, name, betas):
+    with pytest.raises(ValueError, match=rf"{name} = .* is not two decays in \[0, 1\)"):
+        part(**{name: betas})
