@@ -91,9 +91,10 @@ def test_run_killed_between_two_rounds_ends_with_the_same_bits(
 
     parts = {"distiller": ProgressiveDistillation(start_steps=8, end_steps=2), "loss": FlowMatching()}
     whole = train(tmp_path / "whole", **parts)
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(_loop, "save_constants", killing)
-        train(tmp_path / "killed", **parts)
+        with pytest.raises(Killed):
+            train(tmp_path / "killed", **parts)
     killed = train(tmp_path / "killed", **parts)
     assert killed.saved_steps() == whole.saved_steps() == [6, 8]
     ours, theirs = (load_model_state(run, 8, None) for run in (killed, whole))
