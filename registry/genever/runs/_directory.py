@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import secrets
@@ -111,8 +112,10 @@ class RunDirectory:
         return sorted(int(step) for name in names if (step := name.removeprefix(_STEP)).isdecimal())
 
     def append_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a line to metrics.jsonl; what is not finite becomes null, which JSON can say."""
         with open(self.metrics, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps({"step": step, **values}) + "\n")
+            legible = {name: value if math.isfinite(value) else None for name, value in values.items()}
+            handle.write(json.dumps({"step": step, **legible}) + "\n")
 
     def read_metrics(self) -> Iterator[dict[str, float]]:
         """Every complete line; the last may have been cut off by a kill."""

@@ -15,6 +15,9 @@ from genever.training._denoiser import Field
 from genever.training._draws import Draws, derived_seed
 from genever.values import Samples
 
+#: Pixels times channels of the images that are made together.
+_VALUES_AT_A_TIME = 2**22
+
 __all__ = ["Evaluation", "asked_for", "sample"]
 
 
@@ -29,7 +32,7 @@ class Evaluation:
     Args:
         num_samples: how many samples metrics should judge.
         step: the training step, counted over all rounds.
-        batch_size: samples made at a time.
+        batch_size: samples made at a time. None = 250, or fewer where images are large.
     """
 
     composition: Composition
@@ -38,7 +41,7 @@ class Evaluation:
     guidance: Guidance | None
     num_samples: int
     step: int = 0
-    batch_size: int = 250
+    batch_size: int | None = None
     _made: list[Samples] = field(default_factory=list)
 
     @property
@@ -83,7 +86,7 @@ def sample(
     *,
     solver: Solver,
     guidance: Guidance | None,
-    batch_size: int = 250,
+    batch_size: int | None = None,
     wanted: Samples | None = None,
 ) -> Samples:
     """Samples number `numbers` of a model, in pixels on the CPU, clamped to [-1, 1].
@@ -95,6 +98,7 @@ def sample(
     dataset, made = composition.validation, []
     if wanted is None:
         wanted = dataset.fetch([number % len(dataset) for number in numbers])
+    batch_size = batch_size or max(1, min(250, _VALUES_AT_A_TIME // wanted.images[0].numel()))
     all_cond = composition.conditioner.prepare(wanted)
     was_training = model.training
     model.eval()

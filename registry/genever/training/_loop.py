@@ -198,6 +198,8 @@ class Trainer:
             return False
         sign, name = (-1.0, wanted[1:]) if wanted.startswith("-") else (1.0, wanted)
         values = [value for key, value in found.items() if name in (key, key.partition("/")[2])]
+        if not values and any("validation_loss" not in key for key in found):
+            logger.warning("train.keep_best = %r is none of what was measured: %s", wanted, ", ".join(found))
         if not values or not math.isfinite(values[0]):
             return False
         if self.best and sign * values[0] >= sign * self.best["value"]:
