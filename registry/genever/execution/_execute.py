@@ -136,6 +136,7 @@ def _logging_to(file: Path) -> Iterator[None]:
     """Log lines go to the run's log.txt and to standard error."""
     handlers: Sequence[logging.Handler] = (logging.FileHandler(file, encoding="utf-8"), logging.StreamHandler(sys.stderr))
     handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handlers[1].addFilter(lambda record: not getattr(record, "shown_by_bar", False))
     logger.setLevel(logging.INFO)
     logger.propagate = False
     for handler in handlers:

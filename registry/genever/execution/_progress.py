@@ -38,9 +38,10 @@ class Progress:
                 self.bar.set_postfix_str(_summary(scalars))
             if step == self.total:
                 self.bar.close()
-        elif scalars is not None:
+        if scalars is not None:
             left = (time.perf_counter() - self.started) / max(1, step - self.first) * (self.total - step)
-            logger.info("step %d/%d  %s  %d:%02d left", step, self.total, _summary(scalars), *divmod(int(left), 60))
+            told = (step, self.total, _summary(scalars), *divmod(int(left), 60))
+            logger.info("step %d/%d  %s  %d:%02d left", *told, extra={"shown_by_bar": self.bar is not None})
 
 
 def _summary(scalars: Mapping[str, float]) -> str:

@@ -131,7 +131,7 @@ def test_export_writes_weights_once(root: Path, tmp_path: Path, capsys: pytest.C
 
 def test_finished_run_has_nothing_left_to_resume(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert main(["resume", str(only(root, "small/later"))]) == 0
+    assert main(["resume", str(only(root, "small/plain"))]) == 0
     assert "is finished; there is nothing left to do." in capsys.readouterr().err
 
 
