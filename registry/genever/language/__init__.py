@@ -6,13 +6,14 @@ from genever.language._check import check
 from genever.language._config import Binding, Config, Key, Start
 from genever.language._explain import Explanation, explain
 from genever.language._problems import Place, Problem
-from genever.language._read import read
+from genever.language._read import Experiment, read
 from genever.language._resolve import Resolved, resolve
 from genever.language._start import experiment_name
 
 __all__ = [
     "Binding",
     "Config",
+    "Experiment",
     "Explanation",
     "Key",
     "Place",

@@ -15,7 +15,7 @@ from genever.language._problems import Problem
 from genever.language._start import FROZEN, experiment_name, find_start, known_starts
 from genever.parts import Catalog
 
-__all__ = ["read"]
+__all__ = ["Experiment", "read"]
 
 START = Key("", ROOT, "start")
 
@@ -27,7 +27,25 @@ def read(path: Path | str, bindings: Sequence[str] = (), *, catalog: Catalog, ru
         bindings: what `-b` says; it wins over the file.
         runs_root: where the runs are that `train.start` may name.
     """
-    return _Reader(Parts(catalog), Path(runs_root)).read(Path(path), bindings, ())
+    return Experiment.open(path, catalog=catalog, runs_root=runs_root).with_bindings(bindings)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A gin file that is read once and looked at under many bindings, as a sweep does."""
+
+    path: Path
+    catalog: Catalog
+    runs_root: Path
+
+    @classmethod
+    def open(cls, path: Path | str, *, catalog: Catalog, runs_root: Path | str = "runs") -> Experiment:
+        """Arguments as `read` takes them. A file that cannot be read is a problem of every config."""
+        return cls(Path(path), catalog, Path(runs_root))
+
+    def with_bindings(self, bindings: Sequence[str]) -> Config:
+        """The experiment under what `-b` says; the n-th binding's problems stand at the file '-b', line n."""
+        return _Reader(Parts(self.catalog), self.runs_root).read(self.path, bindings, ())
 
 
 @dataclass
