@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, islice
 
@@ -11,10 +12,10 @@ from genever.language._annotations import kind_of
 from genever.language._composition import Composition, Node, compose
 from genever.language._config import Binding, Config, Key
 from genever.language._kinds import slots_in
-from genever.language._parts import ROOT, Parts
+from genever.language._parts import ROOT, Parts, parts_of
 from genever.language._problems import MAX_PROBLEMS, Place, Problem, did_you_mean, listed, nearest, shown_path
 from genever.language._unused import unused_macros, without_effect
-from genever.language._values import Reference, leaves, shown
+from genever.language._values import shown
 from genever.parts import BrokenPartError, Catalog, Parameter, Surface
 from genever.slots import SLOTS
 
@@ -23,11 +24,16 @@ __all__ = ["check"]
 
 def check(config: Config, catalog: Catalog) -> list[Problem]:
     """All problems of a config, by file and line; those of `-b` last."""
-    parts = Parts(catalog)
+    return list(_checked(config, parts_of(catalog)))
+
+
+@lru_cache(maxsize=1)
+def _checked(config: Config, parts: Parts) -> tuple[Problem, ...]:
+    """Kept, since whoever freezes a config has usually just checked it."""
     composition = compose(config.bindings, parts)
     found = chain(
         config.problems,
-        (problem for binding in config.bindings.values() for problem in _Judge(binding, parts).problems()),
+        (problem for binding in config.bindings.values() for problem in _judged(binding, parts)),
         _missing(config, composition, parts),
         _cycles(composition),
         missing_abilities(composition, parts, Place(config.file, 1)),
@@ -36,7 +42,12 @@ def check(config: Config, catalog: Catalog) -> list[Problem]:
         _start_warning(config),
     )
     first = dict.fromkeys(islice(found, MAX_PROBLEMS))
-    return sorted(first, key=lambda problem: (problem.file == "-b", problem.file, problem.line))
+    return tuple(sorted(first, key=lambda problem: (problem.file == "-b", problem.file, problem.line)))
+
+
+@lru_cache(maxsize=4096)
+def _judged(binding: Binding, parts: Parts) -> tuple[Problem, ...]:
+    return tuple(_Judge(binding, parts).problems())
 
 
 class _Judge:
@@ -66,7 +77,7 @@ class _Judge:
 
     def _reference_messages(self) -> Iterator[str]:
         wanted = tuple(slots_in(kind_of(self.parameter.annotation))) if self.parameter else ()
-        for leaf in dict.fromkeys(leaf for leaf in leaves(self.binding.value) if isinstance(leaf, Reference)):
+        for leaf in dict.fromkeys(self.binding.references):
             here = f"{self.key} = {shown(leaf)}"
             if _is_of_gin(leaf.part, self.parts):
                 yield f"{here} is of gin itself; Genever builds a part anew wherever it is named. Write '@Name()'."
@@ -147,9 +158,8 @@ def _missing(config: Config, composition: Composition, parts: Parts) -> Iterator
         return
     said: set[tuple[str, str]] = set()
     for node, values in composition.values.items():
-        surface = parts.readable(node.part)
-        for parameter in surface.parameters if surface else ():
-            if parameter.required and parameter.name not in values and (node.part, parameter.name) not in said:
+        for parameter in parts.required(node.part):
+            if parameter.name not in values and (node.part, parameter.name) not in said:
                 said.add((node.part, parameter.name))
                 place = composition.place_of(node, Place(config.file, 1))
                 yield Problem.at(place, _missing_message(node, parameter, parts))

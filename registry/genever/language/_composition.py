@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 from genever.language._config import Binding, Key
 from genever.language._parts import ROOT, Parts
 from genever.language._problems import Place
-from genever.language._values import Reference, leaves
+from genever.language._values import Reference
 
 __all__ = ["Composition", "Node", "compose"]
 
@@ -32,12 +33,17 @@ class Composition:
     Args:
         values: of each part, by parameter.
         reached_by: the binding that first names a part; the root has none.
-        used: every binding that sets some part's value.
+        used: every binding that sets some part's value, also one that an inner scope overrides wherever that part is built.
     """
 
     values: dict[Node, dict[str, Binding]] = field(default_factory=dict)
     reached_by: dict[Node, Binding] = field(default_factory=dict)
     used: dict[Key, Binding] = field(default_factory=dict)
+
+    @cached_property
+    def effective(self) -> frozenset[Binding]:
+        """Every binding that some part gets."""
+        return frozenset(binding for values in self.values.values() for binding in values.values())
 
     @property
     def root(self) -> dict[str, Binding]:
@@ -62,18 +68,16 @@ class Composition:
 
 def references(node: Node, binding: Binding) -> Iterator[Node]:
     """The parts that a value names, where the value belongs to a part."""
-    for leaf in leaves(binding.value):
-        if isinstance(leaf, Reference) and leaf.part != ROOT:
-            yield node.to(leaf)
+    return (node.to(reference) for reference in binding.references if reference.part != ROOT)
 
 
 def compose(
-    bindings: Mapping[Key, Binding], parts: Parts, *, leave_out: Callable[[str, str], bool] = lambda part, parameter: False
+    bindings: Mapping[Key, Binding], parts: Parts, *, leave_out: Callable[[str, str], bool] | None = None
 ) -> Composition:
     """Follows `train`.
 
     Args:
-        leave_out: parameters that are passed over, by (part, parameter).
+        leave_out: tells of (part, parameter) whether it is passed over. None = none is.
     """
     by_part: dict[tuple[str, str], dict[str, Binding]] = {}
     for key, binding in bindings.items():
@@ -83,8 +87,9 @@ def compose(
         node = waiting.pop()
         if node in composition.values:
             continue
-        found = {**_defaults(node, parts), **_effective(node, by_part)}
-        found = {name: binding for name, binding in found.items() if not leave_out(node.part, name)}
+        found = {**_defaults(node.part, parts), **_effective(node, by_part)}
+        if leave_out:
+            found = {name: binding for name, binding in found.items() if not leave_out(node.part, name)}
         composition.values[node] = _in_order(found, node, parts)
         composition.used.update({binding.key: binding for binding in found.values()})
         for binding in reversed(composition.values[node].values()):
@@ -102,26 +107,22 @@ def _effective(node: Node, by_part: Mapping[tuple[str, str], dict[str, Binding]]
     return found
 
 
-def _defaults(node: Node, parts: Parts) -> dict[str, Binding]:
-    surface = parts.readable(node.part)
-    named = surface.defaults.items() if surface else ()
+@lru_cache(maxsize=1024)
+def _defaults(part: str, parts: Parts) -> Mapping[str, Binding]:
+    surface = parts.readable(part)
     return {
         parameter: Binding(
-            Key("", node.part, parameter),
-            Reference((), part, True),
+            Key("", part, parameter),
+            Reference((), named, True),
             Place("default", 0),
             "default",
-            Reference((), part, True),
+            Reference((), named, True),
         )
-        for parameter, part in named
-        if part in parts.names
+        for parameter, named in (surface.defaults.items() if surface else ())
+        if named in parts.catalog.targets
     }
 
 
 def _in_order(found: dict[str, Binding], node: Node, parts: Parts) -> dict[str, Binding]:
-    surface = parts.readable(node.part)
-    order = [parameter.name for parameter in surface.parameters] if surface else []
-    return {
-        name: found[name]
-        for name in sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
-    }
+    places = parts.places(node.part)
+    return {name: found[name] for name in sorted(found, key=lambda name: (places.get(name, len(places)), name))}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from genever.language._problems import Place, Problem, shown_path
-from genever.language._values import source
+from genever.language._values import MacroUse, Reference, leaves, source
 
 __all__ = ["Binding", "Config", "Key", "MacroBinding", "Start"]
 
@@ -46,9 +47,9 @@ class MacroBinding:
     replaced: tuple[MacroBinding, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Binding:
-    """One value.
+    """One value. What is worked out of it is kept, since a thousand variants of an experiment have it in common.
 
     Args:
         value: with macros put in and full names.
@@ -67,10 +68,30 @@ class Binding:
     macros: tuple[MacroBinding, ...] = ()
     replaced: tuple[Binding, ...] = ()
 
-    @property
+    @cached_property
     def source(self) -> str:
         """The value as gin text."""
         return source(self.value)
+
+    @cached_property
+    def statement(self) -> str:
+        """The whole binding as gin text."""
+        return f"{self.key} = {self.source}"
+
+    @cached_property
+    def leaves(self) -> tuple[object, ...]:
+        """Everything inside the value that is not a container."""
+        return tuple(leaves(self.value))
+
+    @cached_property
+    def references(self) -> tuple[Reference, ...]:
+        """The parts that the value names."""
+        return tuple(leaf for leaf in self.leaves if isinstance(leaf, Reference))
+
+    @cached_property
+    def macros_written(self) -> frozenset[str]:
+        """The macros that the value names, as it stands in the file."""
+        return frozenset(leaf.name for leaf in leaves(self.written) if isinstance(leaf, MacroUse))
 
 
 @dataclass(frozen=True)
@@ -90,7 +111,7 @@ class Start:
     experiment: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Config:
     """An experiment, read.
 

@@ -11,7 +11,7 @@ from genever.errors import UserError
 from genever.language._annotations import kind_of
 from genever.language._composition import Composition, Node, compose
 from genever.language._config import Binding, Config, MacroBinding
-from genever.language._parts import Parts
+from genever.language._parts import Parts, parts_of
 from genever.language._problems import did_you_mean
 from genever.language._values import source
 from genever.parts import Catalog, Parameter
@@ -59,7 +59,7 @@ def explain(config: Config, catalog: Catalog, key: str | None = None) -> list[Ex
     Raises:
         UserError: nothing is called so.
     """
-    parts = Parts(catalog)
+    parts = parts_of(catalog)
     composition = compose(config.bindings, parts)
     everything = [*_composed(composition, parts), *_idle(config, composition, parts)]
     if key is None:
@@ -119,9 +119,8 @@ def _of_binding(binding: Binding, parameter: Parameter | None, has_effect: bool 
 
 def _idle(config: Config, composition: Composition, parts: Parts) -> Iterator[Explanation]:
     """Bindings that no part gets."""
-    values = list(composition.values.values())
     for binding in config.bindings.values():
-        if not any(found.get(binding.key.parameter) is binding for found in values):
+        if binding not in composition.effective:
             surface = parts.readable(binding.key.part)
             yield _of_binding(binding, surface.parameter(binding.key.parameter) if surface else None, has_effect=False)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from genever.language._config import Binding, Key, MacroBinding, Origin
-from genever.language._parse import Assignment, Include, parse
+from genever.language._parse import Assignment, Include, Statement, parse
 from genever.language._parts import Parts
 from genever.language._problems import Place, Problem, listed, nearest, shown_path
 from genever.language._values import UNREADABLE, Reference, mapped, shown, source
@@ -68,6 +69,10 @@ class Layers:
                     self._complain(statement)
         self._open.pop()
 
+    def copy(self) -> Layers:
+        """The same layers, upon which others may be laid."""
+        return replace(self, bindings=dict(self.bindings), macros=dict(self.macros), problems=list(self.problems))
+
     def add_bindings(self, bindings: Sequence[str]) -> None:
         """Reads what `-b` says; it wins over every file."""
         for line, text in enumerate(bindings, start=1):
@@ -75,7 +80,7 @@ class Layers:
             if refusal := _refusal_of_binding(text):
                 self._complain(Problem.at(place, refusal))
                 continue
-            for statement in parse(text.strip(), COMMAND_LINE, line):
+            for statement in _parsed_binding(text.strip()):
                 match statement:
                     case Assignment():
                         self._assign(replace(statement, place=place), "-b")
@@ -190,6 +195,12 @@ def read_text(path: Path, included: str = "") -> tuple[str | None, str]:
             "The file is empty. Write at least train.data, train.backbone, train.loss, train.sampler and train.steps.",
         )
     return text.replace("\r\n", "\n").replace("\r", "\n"), ""
+
+
+@lru_cache(maxsize=4096)
+def _parsed_binding(text: str) -> tuple[Statement, ...]:
+    """What is said by `-b`; the variants of a sweep say much of it again."""
+    return tuple(parse(text, COMMAND_LINE))
 
 
 def _gin_files(folder: Path) -> str:

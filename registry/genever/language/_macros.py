@@ -35,7 +35,9 @@ class Expansion:
             self._macro(name, ())
 
     def expanded(self, binding: Binding) -> Binding:
-        """The same binding, without macros in its value."""
+        """The same binding, without macros in its value; itself where it has none."""
+        if len(binding.leaves) <= MAX_LEAVES and not any(isinstance(leaf, MacroUse) for leaf in binding.leaves):
+            return binding
         found = self._value(binding.value, binding.place, ())
         return replace(binding, value=found.value, macros=found.macros)
 

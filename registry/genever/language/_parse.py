@@ -56,23 +56,23 @@ class _Delegate(config_parser.ParserDelegate):
         return MacroUse(macro_name)
 
 
-def parse(text: str, file: str, first_line: int = 1) -> Iterator[Statement]:
+def parse(text: str, file: str) -> Iterator[Statement]:
     """The statements of a text. What cannot be read gives a Problem and, where its key is plain, an UNREADABLE value."""
     lines = text.split("\n")
     begin: int | None = 0
     for _ in range(MAX_ERRORS):
-        begin = yield from _parse_until_error(lines, begin, file, first_line)
+        begin = yield from _parse_until_error(lines, begin, file)
         if begin is None or begin >= len(lines):
             return
     yield Problem.at(
-        Place(file, first_line + begin),
+        Place(file, 1 + begin),
         f"{MAX_ERRORS} lines above cannot be read. Is this a gin file? The rest is not read.",
     )
 
 
-def _parse_until_error(lines: list[str], begin: int, file: str, first_line: int) -> Iterator[Statement]:
+def _parse_until_error(lines: list[str], begin: int, file: str) -> Iterator[Statement]:
     """Statements from a line on. Returns the line at which to go on after an error, None at the end."""
-    shift, statement_line = first_line + begin - 1, begin
+    statement_line = begin
     try:
         parser = config_parser.ConfigParser("\n".join(lines[begin:]) + "\n", _Delegate())
         while True:
@@ -83,9 +83,9 @@ def _parse_until_error(lines: list[str], begin: int, file: str, first_line: int)
             statement = parser.parse_statement()
             if statement is None:
                 return None
-            yield from _read(statement, file, shift)
+            yield from _read(statement, file, begin)
     except (SyntaxError, tokenize.TokenError, RecursionError, StopIteration, TypeError, ValueError) as error:
-        return (yield from _recover(error, lines, begin, statement_line, file, first_line))
+        return (yield from _recover(error, lines, begin, statement_line, file))
 
 
 def _next_written(lines: list[str], line: int) -> int:
@@ -94,9 +94,7 @@ def _next_written(lines: list[str], line: int) -> int:
     return min(line, len(lines) - 1)
 
 
-def _recover(
-    error: Exception, lines: list[str], begin: int, statement_line: int, file: str, first_line: int
-) -> Iterator[Statement]:
+def _recover(error: Exception, lines: list[str], begin: int, statement_line: int, file: str) -> Iterator[Statement]:
     error_line = min(begin + _line_of(error, statement_line - begin + 1) - 1, len(lines) - 1)
     next_line = next((n for n in range(statement_line + 1, len(lines)) if _START.match(lines[n])), len(lines))
     # What is never closed or never follows is noticed lines below the statement that it belongs to.
@@ -107,10 +105,10 @@ def _recover(
     message = _syntax_message(error, text.strip(), lines[here].strip())
     if error_line >= next_line and not isinstance(error, tokenize.TokenError):
         message = f"A bracket that is opened in {shown_line(text.strip())} is never closed. Close it."
-    yield Problem.at(Place(file, first_line + here), message)
+    yield Problem.at(Place(file, 1 + here), message)
     if key := _KEY.match(text.strip()):
         scope, part, parameter = config_parser.parse_binding_key(key[1])
-        yield Assignment(scope, part, parameter, UNREADABLE, Place(file, first_line + statement_line))
+        yield Assignment(scope, part, parameter, UNREADABLE, Place(file, 1 + statement_line))
     return next_line
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
-from genever.parts import BrokenPartError, Catalog, Surface
+from genever.parts import BrokenPartError, Catalog, Parameter, Surface
 
-__all__ = ["ROOT", "Parts"]
+__all__ = ["ROOT", "Parts", "parts_of"]
 
 ROOT = "train"
 
@@ -19,6 +19,9 @@ class Parts:
         self.names = tuple(catalog.names())
         self.find = cache(self._find)
         self.surface = cache(self._surface)
+        self.short = cache(self._short)
+        self.required = cache(self._required)
+        self.places = cache(self._places)
 
     def _find(self, selector: str) -> tuple[str, ...]:
         return (ROOT,) if selector == ROOT else tuple(self.catalog.find(selector))
@@ -33,7 +36,7 @@ class Parts:
         try:
             if name == ROOT:
                 return self.catalog.stage
-            return self.catalog.surface(name) if name in self.names else None
+            return self.catalog.surface(name) if name in self.catalog.targets else None
         except BrokenPartError as error:
             return error
 
@@ -41,6 +44,16 @@ class Parts:
         """What a part shows of itself, if it can."""
         surface = self.surface(name)
         return surface if isinstance(surface, Surface) else None
+
+    def _required(self, name: str) -> tuple[Parameter, ...]:
+        """The parameters without which a part cannot be built."""
+        surface = self.readable(name)
+        return tuple(parameter for parameter in surface.parameters if parameter.required) if surface else ()
+
+    def _places(self, name: str) -> dict[str, int]:
+        """Where each parameter of a part stands among the others."""
+        surface = self.readable(name)
+        return {parameter.name: n for n, parameter in enumerate(surface.parameters)} if surface else {}
 
     def of_slot(self, slot: str) -> tuple[str, ...]:
         """The parts of a slot, by full name."""
@@ -55,7 +68,13 @@ class Parts:
         """The parts of a slot, as short as they can be written."""
         return tuple(map(self.short, self.of_slot(slot)))
 
-    def short(self, name: str) -> str:
+    def _short(self, name: str) -> str:
         """The bare name of a part where it is unambiguous, else the full one."""
         bare = name.rpartition(".")[2]
         return bare if self.find(bare) == (name,) else name
+
+
+@lru_cache(maxsize=8)
+def parts_of(catalog: Catalog) -> Parts:
+    """What was asked of a catalog before is not worked out again, however many experiments are read."""
+    return Parts(catalog)

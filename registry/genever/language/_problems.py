@@ -80,6 +80,6 @@ def listed(names: Iterable[str], limit: int = 40) -> str:
 
 def shown_path(path: Path) -> str:
     """A path as a user would write it: relative where it lies below the working directory."""
-    path = Path(os.path.abspath(path))
-    text = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    text, here = os.path.abspath(path), os.getcwd()
+    text = "." if text == here else text.removeprefix(os.path.join(here, ""))
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from genever.language._composition import compose
 from genever.language._config import Binding, Config, Key, Start
 from genever.language._layers import Layers
 from genever.language._macros import Expansion
-from genever.language._parts import ROOT, Parts
+from genever.language._parts import ROOT, Parts, parts_of
 from genever.language._problems import Problem
 from genever.language._start import FROZEN, experiment_name, find_start, known_starts
 from genever.parts import Catalog
@@ -30,38 +31,52 @@ def read(path: Path | str, bindings: Sequence[str] = (), *, catalog: Catalog, ru
     return Experiment.open(path, catalog=catalog, runs_root=runs_root).with_bindings(bindings)
 
 
-@dataclass(frozen=True)
 class Experiment:
-    """A gin file that is read once and looked at under many bindings, as a sweep does."""
+    """A gin file that is read once and looked at under many bindings, as a sweep does.
 
-    path: Path
-    catalog: Catalog
-    runs_root: Path
+    Whatever it reads, it reads once: a file that changes, or a run that finishes, afterwards is not seen.
+    """
+
+    def __init__(self, path: Path, reader: _Reader) -> None:
+        self.path = path
+        self._reader = reader
 
     @classmethod
     def open(cls, path: Path | str, *, catalog: Catalog, runs_root: Path | str = "runs") -> Experiment:
         """Arguments as `read` takes them. A file that cannot be read is a problem of every config."""
-        return cls(Path(path), catalog, Path(runs_root))
+        reader = _Reader(parts_of(catalog), Path(runs_root))
+        reader.layers(Path(path))
+        return cls(Path(path), reader)
 
     def with_bindings(self, bindings: Sequence[str]) -> Config:
         """The experiment under what `-b` says; the n-th binding's problems stand at the file '-b', line n."""
-        return _Reader(Parts(self.catalog), self.runs_root).read(self.path, bindings, ())
+        return self._reader.read(self.path, tuple(bindings), ())
 
 
-@dataclass
 class _Reader:
-    parts: Parts
-    runs_root: Path
+    """Reads gin files, and what they start from, each once."""
+
+    def __init__(self, parts: Parts, runs_root: Path) -> None:
+        self.parts, self.runs_root = parts, runs_root
+        self.layers = cache(self._layers)
+        self._name = cache(experiment_name)
+        self._start = cache(self._find_start)
+        self._config = cache(self._start_config)
+        self._taken = cache(self._take)
+
+    def _layers(self, path: Path) -> Layers:
+        layers = Layers(self.parts)
+        layers.add_file(path)
+        return layers
 
     def read(self, path: Path, bindings: Sequence[str], chain: tuple[str, ...]) -> Config:
         """Reads a file; `chain` names the experiments whose start led here."""
-        layers = Layers(self.parts)
-        layers.add_file(path)
+        layers = self.layers(path).copy()
         layers.add_bindings(bindings)
         expansion = Expansion(layers.macros)
         config = Config(
             path=path,
-            name=experiment_name(path),
+            name=self._name(path),
             bindings={key: expansion.expanded(binding) for key, binding in layers.bindings.items()},
             macros=layers.macros,
             problems=(*layers.problems, *expansion.problems),
@@ -74,7 +89,7 @@ class _Reader:
         binding = config.bindings.get(START)
         if binding is None or not isinstance(binding.value, str) or config.path.name == FROZEN:
             return config
-        start = find_start(binding.value, experiment=config.path, runs_root=self.runs_root)
+        start = self._start(binding.value, config.path)
         chain = (*chain, config.name)
         if start is None:
             known = known_starts(binding.value, experiment=config.path, runs_root=self.runs_root)
@@ -86,14 +101,16 @@ class _Reader:
             return _complain(
                 config, binding, f"Experiments start from each other in a circle: {cycle}. One must start from scratch."
             )
-        return self._inheriting(config, start, binding, self._start_config(start, chain))
+        return self._inheriting(config, start, binding, self._config(start, chain))
+
+    def _find_start(self, written: str, experiment: Path) -> Start | None:
+        return find_start(written, experiment=experiment, runs_root=self.runs_root)
 
     def _start_config(self, start: Start, chain: tuple[str, ...]) -> Config:
         if start.experiment:
             return self.read(start.experiment, (), chain)
         assert start.run is not None
-        layers = Layers(self.parts)
-        layers.add_file(start.run / FROZEN)
+        layers = self.layers(start.run / FROZEN)
         return Config(start.run / FROZEN, start.written, layers.bindings, layers.macros, tuple(layers.problems))
 
     def _inheriting(self, config: Config, found: Start, binding: Binding, start: Config) -> Config:
@@ -103,13 +120,17 @@ class _Reader:
             first = f"{errors[0].file}:{errors[0].line}: {errors[0].message}"
             return _complain(config, binding, f"train.start = {binding.source} has errors of its own, such as {first}")
         stage = self.parts.readable(ROOT)
-        wanted = {name for name in (stage.inherited if stage else ()) if Key("", ROOT, name) not in config.bindings}
-        taken = compose(start.bindings, self.parts, leave_out=lambda part, name: part == ROOT and name not in wanted).used
-        bindings = {key: replace(b, origin="start") for key, b in taken.items() if b.origin != "default"}
+        wanted = (name for name in (stage.inherited if stage else ()) if Key("", ROOT, name) not in config.bindings)
+        bindings = dict(self._taken(start, frozenset(wanted)))
         for key, own in config.bindings.items():
             under = bindings.pop(key, None)
             bindings[key] = replace(own, replaced=(under, *own.replaced)) if under else own
         return replace(config, bindings=bindings, start=found)
+
+    def _take(self, start: Config, wanted: frozenset[str]) -> dict[Key, Binding]:
+        """The bindings of a start that some slots of `train` need."""
+        taken = compose(start.bindings, self.parts, leave_out=lambda part, name: part == ROOT and name not in wanted).used
+        return {key: replace(binding, origin="start") for key, binding in taken.items() if binding.origin != "default"}
 
 
 def _complain(config: Config, binding: Binding, message: str) -> Config:

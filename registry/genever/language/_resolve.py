@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 
 from genever.errors import UserError
 from genever.language._annotations import kind_of
 from genever.language._check import check
 from genever.language._composition import Composition, Node, compose
 from genever.language._config import Binding, Config, Key, Start
-from genever.language._parts import ROOT, Parts
+from genever.language._parts import ROOT, Parts, parts_of
 from genever.language._problems import shown_path
 from genever.language._values import source
 from genever.parts import Catalog
@@ -20,31 +21,49 @@ from genever.parts import Catalog
 __all__ = ["Resolved", "resolve"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resolved:
     """A frozen experiment.
 
     Args:
-        name: of the experiment, such as 'digits/pretrain'.
-        text: resolved.gin.
-        json: resolved.json, which says of every value where it came from.
         identity: a hash of everything that changes the result; two runs with the same one are the same run.
-        start: what `train.start` means; None = from scratch.
         composes: the parts that fill the slots of `train`, in a line.
-        note: what a user should know beside it; '' = nothing.
     """
 
-    name: str
-    text: str
-    json: str
+    config: Config
     identity: str
     composes: str
-    start: Start | None = None
-    note: str = ""
+    _composition: Composition = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The experiment's, such as 'digits/pretrain'."""
+        return self.config.name
+
+    @property
+    def start(self) -> Start | None:
+        """What `train.start` means; None = from scratch."""
+        return self.config.start
+
+    @property
+    def note(self) -> str:
+        """What a user should know beside it; '' = nothing."""
+        return _note(self.config.start)
+
+    @cached_property
+    def text(self) -> str:
+        """resolved.gin."""
+        header = f"# {self.name}: one stage, flat. Everything that 'genever run' reads.\n# identity {self.identity}\n"
+        return header + "".join(_lines(self._composition))
+
+    @cached_property
+    def json(self) -> str:
+        """resolved.json, which says of every value where it came from."""
+        return json.dumps(_record(self.config, self._composition, self.identity), indent=1, default=source) + "\n"
 
 
 def resolve(config: Config, catalog: Catalog) -> Resolved:
-    """Freezes a config.
+    """Freezes a config. Its identity is known at once; its text and json are written when they are first asked for.
 
     Raises:
         UserError: the config has errors; the message holds all of them.
@@ -52,57 +71,42 @@ def resolve(config: Config, catalog: Catalog) -> Resolved:
     errors = [problem for problem in check(config, catalog) if problem.level == "error"]
     if errors:
         raise UserError("\n".join([f"{config.file} has {len(errors)} error{'s' * (len(errors) > 1)}.", *map(str, errors)]))
-    parts = Parts(catalog)
+    parts = parts_of(catalog)
     bindings = _final(config, parts)
     composition = compose(bindings, parts)
-    identity = _identity(bindings, parts)
-    header = f"# {config.name}: one stage, flat. Everything that 'genever run' reads.\n# identity {identity}\n"
-    return Resolved(
-        name=config.name,
-        text=header + "".join(_lines(composition)),
-        json=json.dumps(_record(config, composition, identity), indent=1, default=source) + "\n",
-        identity=identity,
-        composes=_composes(composition, parts),
-        start=config.start,
-        note=_note(config.start),
-    )
+    return Resolved(config, _identity(bindings, parts), _composes(composition, parts), composition)
 
 
 def _final(config: Config, parts: Parts) -> dict[Key, Binding]:
     """The bindings as they are frozen: whole numbers as floats where floats are wanted, and the start by its run."""
-    final = {key: replace(binding, value=_normal(binding, parts)) for key, binding in config.bindings.items()}
+    final = {key: _normal(binding, parts) for key, binding in config.bindings.items()}
     start = Key("", ROOT, "start")
     if config.start and config.start.run:
         final[start] = replace(final[start], value=config.start.pinned)
     return final
 
 
-def _normal(binding: Binding, parts: Parts) -> object:
+@lru_cache(maxsize=4096)
+def _normal(binding: Binding, parts: Parts) -> Binding:
     surface = parts.readable(binding.key.part)
     parameter = surface.parameter(binding.key.parameter) if surface else None
-    return kind_of(parameter.annotation).normal(binding.value) if parameter else binding.value
+    value = kind_of(parameter.annotation).normal(binding.value) if parameter else binding.value
+    return binding if source(value) == binding.source else replace(binding, value=value)
 
 
 def _in_order(composition: Composition) -> Iterator[list[Binding]]:
     """The bindings that have an effect, part by part as they are composed, outer scopes first."""
     for part in dict.fromkeys(node.part for node in composition.values):
-        values = [v for node, v in composition.values.items() if node.part == part]
-        order = {name: None for found in values for name in found}
-        own = [
-            binding for binding in composition.used.values() if binding.key.part == part and _is_effective(binding, values)
-        ]
-        yield sorted(own, key=lambda binding: (binding.key.scopes, list(order).index(binding.key.parameter)))
-
-
-def _is_effective(binding: Binding, values: Iterable[dict[str, Binding]]) -> bool:
-    return any(found.get(binding.key.parameter) is binding for found in values)
+        found = [b for node, values in composition.values.items() if node.part == part for b in values.values()]
+        order = {name: n for n, name in enumerate(dict.fromkeys(binding.key.parameter for binding in found))}
+        yield sorted(set(found), key=lambda binding: (binding.key.scopes, order[binding.key.parameter]))
 
 
 def _lines(composition: Composition) -> Iterator[str]:
     for bindings in _in_order(composition):
         if bindings:
             yield "\n"
-        yield from (f"{binding.key} = {binding.source}  # {_where(binding)}\n" for binding in bindings)
+        yield from (f"{binding.statement}  # {_where(binding)}\n" for binding in bindings)
 
 
 def _where(binding: Binding) -> str:
@@ -113,7 +117,7 @@ def _where(binding: Binding) -> str:
 def _identity(bindings: dict[Key, Binding], parts: Parts) -> str:
     """A hash of the bindings that change the result. The order of lines, comments and infrastructure do not count."""
     composition = compose(bindings, parts, leave_out=lambda part, parameter: _is_infrastructure(part, parameter, parts))
-    lines = sorted(f"{binding.key} = {binding.source}" for found in _in_order(composition) for binding in found)
+    lines = sorted(binding.statement for binding in composition.effective)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

@@ -9,23 +9,22 @@ from genever.language._composition import Composition
 from genever.language._config import Binding, Config, Key, MacroBinding
 from genever.language._parts import ROOT, Parts
 from genever.language._problems import Problem, did_you_mean, nearest
-from genever.language._values import MacroUse, Reference, leaves, shown
+from genever.language._values import MacroUse, leaves, shown
 
 __all__ = ["unused_macros", "without_effect"]
 
 
 def without_effect(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
     """Bindings of this file that no part gets, but for those of parts that another took the place of."""
-    values = list(composition.values.values())
     built = {node.part for node in composition.values}
     entered = {"/".join(node.scopes[:n]) for node in composition.values for n in range(1, len(node.scopes) + 1)}
     given_up = cache(lambda file: _given_up(config, file))
     for key, binding in config.bindings.items():
+        if binding in composition.effective or binding.origin == "start":
+            continue
         surface = parts.readable(key.part)
         is_known = surface is not None and surface.parameter(key.parameter) is not None
-        if not is_known or binding.origin == "start" or any(found.get(key.parameter) is binding for found in values):
-            continue
-        if key.part in given_up(binding.place.file):
+        if not is_known or key.part in given_up(binding.place.file):
             continue
         if key.scope and key.scope not in entered:
             yield _unentered(key, binding, sorted(entered))
@@ -52,7 +51,7 @@ def _given_up(config: Config, file: str) -> set[str]:
     waiting: list[str] = []
     for binding in config.bindings.values():
         for one in (binding, *binding.replaced):
-            parts = {leaf.part for leaf in leaves(one.value) if isinstance(leaf, Reference)}
+            parts = {reference.part for reference in one.references}
             named.setdefault(one.key.part, set()).update(parts if one.key.part != ROOT else ())
             waiting += parts if one is not binding and binding.place.file != file else ()
     found: set[str] = set()
@@ -66,6 +65,8 @@ def _given_up(config: Config, file: str) -> set[str]:
 
 def unused_macros(config: Config, parts: Parts) -> Iterator[Problem]:
     """Macros that nothing uses; one that spells a parameter was meant to set it."""
+    if not config.macros:
+        return
     used = _used_macros(config)
     meant = {name for unknown in used - set(config.macros) for name in nearest(unknown, tuple(config.macros))}
     for macro in config.macros.values():
@@ -82,12 +83,15 @@ def _used_macros(config: Config) -> set[str]:
     """Names of all macros that values use, directly or through other macros."""
     used: set[str] = set()
     # What was overridden used its macros all the same: whoever overrides it need not take them out.
-    waiting = [one.written for binding in config.bindings.values() for one in (binding, *binding.replaced)]
+    waiting = [
+        name for binding in config.bindings.values() for one in (binding, *binding.replaced) for name in one.macros_written
+    ]
     while waiting:
-        new = {leaf.name for leaf in leaves(waiting.pop()) if isinstance(leaf, MacroUse)} - used
-        used |= new
-        found = [config.macros[name] for name in new if name in config.macros]
-        waiting += [one.value for macro in found for one in (macro, *macro.replaced)]
+        name = waiting.pop()
+        if name not in used:
+            used.add(name)
+            found = (config.macros[name], *config.macros[name].replaced) if name in config.macros else ()
+            waiting += [leaf.name for one in found for leaf in leaves(one.value) if isinstance(leaf, MacroUse)]
     return used
 
 

@@ -66,7 +66,7 @@ class Registry:
         self.targets[name] = _target_of(name, target)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Catalog:
     """The parts of all plugins that loaded.
 

@@ -74,3 +74,24 @@ def test_experiment_under_bindings_is_what_a_full_read_gives(
         bindings = [*rng.choices(RIGHT, k=rng.randrange(4)), *rng.choices(WRONG, k=rng.choice((0, 0, 1, 3)))]
         full = read(file, bindings, catalog=catalog)
         assert outcome(experiment.with_bindings(bindings), catalog) == outcome(full, catalog), bindings
+
+
+def test_experiment_is_read_once(
+    catalog: Catalog, good: str, write: Callable[[dict[str, str]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write({"x.gin": good})
+    experiment = Experiment.open("x.gin", catalog=catalog)
+    write({"x.gin": good + "train.stepz = 3\n"})
+    assert check(experiment.with_bindings([]), catalog) == []
+    assert len(check(read("x.gin", catalog=catalog), catalog)) == 1
+
+
+def test_one_variant_leaves_nothing_behind_in_the_next(
+    catalog: Catalog, good: str, write: Callable[[dict[str, str]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write({"x.gin": good})
+    experiment = Experiment.open("x.gin", catalog=catalog)
+    assert check(experiment.with_bindings(["train.stepz = 3", "M = 3", "train.steps = %M"]), catalog)
+    assert outcome(experiment.with_bindings([]), catalog) == outcome(read("x.gin", catalog=catalog), catalog)
