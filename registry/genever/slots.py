@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor, nn
 
-    from genever.training import Composition, Evaluation, Field, Method, Regression, Round, Tuned
+    from genever.training import Composition, Evaluation, Field, Method, Regression, Round, Tuned, World
     from genever.values import Condition, ConditionSpec, DataSpec, LatentSpec, Samples, TimeContext
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Metric",
     "Network",
     "Optimizer",
+    "Parallel",
     "Path",
     "Reward",
     "RewardModel",
@@ -76,6 +77,7 @@ SLOTS: tuple[str, ...] = (
     "optimizer",
     "schedule",
     "average",
+    "parallel",
     "tracker",
 )
 
@@ -392,6 +394,22 @@ class Average(Protocol):
 
     def decay_at(self, step: int) -> float:
         """average <- decay * average + (1 - decay) * weights, after step `step` (the first is 0)."""
+        ...
+
+
+@runtime_checkable
+class Parallel(Protocol):
+    """Lays out networks over the processes that train together, and sums up their gradients."""
+
+    def lay_out(self, module: nn.Module, *, learns: bool, world: World) -> Callable[[bool], None]:
+        """Prepares a network in place: whoever holds it goes on calling it. Never called where one process trains alone.
+
+        Args:
+            learns: whether the parameters that require a gradient now will learn. False = the network is frozen.
+
+        Returns:
+            A switch: whether the next backward pass has to leave the mean gradient of all processes, or may keep its own.
+        """
         ...
 
 

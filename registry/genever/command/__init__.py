@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
             import_module(f"genever.command.{module}").add_arguments(one)
     arguments = parser.parse_args(argv)
     try:
-        return import_module(f"genever.command.{VERBS[arguments.verb][0]}").run(arguments)
+        code = import_module(f"genever.command.{VERBS[arguments.verb][0]}").run(arguments)
+        return code if code in (0, 1, 2) else 1  # Others are between a run's processes and who started them.
     except UserError as error:
         print(f"genever {arguments.verb}: {error}", file=sys.stderr)
         return 2

@@ -81,8 +81,6 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> lis
         with _refusals_told():
             for stop_after in (2, 3):
                 composition = compose(short, device=device)
-                if stage.compile:
-                    composition.model.network.compile()
                 steps = iter(range(1, stop_after + 1))
                 trainer = Trainer(
                     composition=composition,

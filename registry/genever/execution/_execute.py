@@ -4,73 +4,76 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import signal
+import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import torch
 
 from genever.errors import UserError
+from genever.execution._heartbeat import Heartbeat, beating
 from genever.execution._open import Start
 from genever.execution._progress import Progress
+from genever.execution._ranks import Place, joined
+from genever.execution._signals import Ask, Asked, listening
 from genever.language import build
 from genever.runs import RunDirectory
-from genever.training import Composition, NonFiniteError, Stage, Stopped, Trainer, compose, prune_checkpoints
+from genever.training import Composition, NonFiniteError, Stage, Stopped, Trainer, World, compose, prune_checkpoints
 
 if TYPE_CHECKING:
     from genever.parts import Catalog
 
-__all__ = ["execute"]
+__all__ = ["FAILED", "FINISHED", "REQUEUE", "STOPPED", "WRONG", "execute"]
 
 logger = logging.getLogger("genever")
 
+#: Exit codes of a run's process. Done; the work failed; the user's input is wrong.
+FINISHED, FAILED, WRONG = 0, 1, 2
+#: Everything is saved, and it was asked to be started again; or to stop.
+REQUEUE, STOPPED = 75, 76
 
-def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device) -> int:
+
+def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device, place: Place | None = None) -> int:
     """Trains a run from its directory alone, from its newest checkpoint if it has one. Returns the exit code.
+
+    Args:
+        place: which of the run's processes this one is. None = the only one.
 
     Raises:
         UserError: another process trains it, or a part refuses what it is handed.
     """
-    with _alone_in(run), _logging_to(run.log):
+    place, asked = place or Place(), Asked()
+    with listening(asked), _alone_in(run, place), _logging_to(run.log, place.world), joined(place, run, device) as world:
+        if world.leads:
+            run.forget_failure()
+            prune_checkpoints(run, keep=None, always=set())
+        world.wait()
         try:
-            composition = _compose(run, build(run.resolved, catalog), catalog, device)
-            trainer = _trainer(run, composition)
+            composition = _compose(run, build(run.resolved, catalog), catalog, device, world)
+            heartbeat = Heartbeat(run, place.attempt, total=composition.stage.steps * len(composition.rounds()))
+            trainer = _trainer(run, composition, heartbeat)
         except (ValueError, OSError, UserError) as error:
-            run.update_facts(status="failed", reason=str(error))
+            _fail(run, place, str(error), wrong=True)
             raise UserError(str(error)) from error
-        code, facts = 0, {"status": "finished"}
-        run.update_facts(
-            status="running",
-            device=str(device),
-            seed=composition.stage.seed,
-            parameters=sum(p.numel() for p in composition.model.parameters()),
-            started=time.time(),
-        )
+        if world.leads:
+            run.update_facts(
+                status="running",
+                device=str(device),
+                processes=world.size,
+                seed=composition.stage.seed,
+                parameters=sum(p.numel() for p in composition.model.parameters()),
+                started=time.time(),
+            )
         try:
-            with _stop_on_signal() as asked:
-                trainer.should_stop = lambda: bool(asked)
-                trainer.train()
-        except Stopped:
-            logger.warning("stopped; go on with: genever resume %s", run.path)
-            code, facts = 1, {"status": "stopped"}
-        except UserError as error:
-            run.update_facts(status="failed", reason=str(error))
-            raise
-        except Exception as error:
-            logger.error("failed: %s", error, exc_info=not _speaks_for_itself(error))
-            saved = run.saved_steps()
-            if saved:
-                logger.error("step %d is saved; go on with: genever resume %s", saved[-1], run.path)
-            code, facts = 1, {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+            with beating(heartbeat if world.leads else None, asked):
+                return _train(run, trainer, asked, place)
         finally:
             for writer in trainer.writers:
                 writer.close()
-        run.update_facts(**facts, results=last_results(run), ended=time.time())
-        return code
 
 
 def last_results(run: RunDirectory) -> dict[str, float]:
@@ -81,23 +84,65 @@ def last_results(run: RunDirectory) -> dict[str, float]:
     return found
 
 
-def _compose(run: RunDirectory, stage: Stage, catalog: Catalog, device: torch.device) -> Composition:
+def _train(run: RunDirectory, trainer: Trainer, asked: Asked, place: Place) -> int:
+    trainer.should_stop = lambda: asked.most
+    code, facts = FINISHED, {"status": "finished", "reason": None}
+    try:
+        trainer.train()
+    except Stopped as stopped:
+        code = REQUEUE if stopped.asked == Ask.REQUEUE else STOPPED
+        facts = {"status": "preempted" if code == REQUEUE else "stopped"}
+        if place.rank == 0:
+            logger.warning("stopped at what is saved; go on with: genever resume %s", run.path)
+    except UserError as error:
+        _fail(run, place, str(error), wrong=True)
+        raise
+    except Exception as error:
+        reason = _fail(run, place, f"{type(error).__name__}: {error}")
+        logger.error("failed: %s", reason, exc_info=not _speaks_for_itself(error))
+        saved = run.saved_steps()
+        if saved and place.rank == 0:
+            logger.error("step %d is saved; go on with: genever resume %s", saved[-1], run.path)
+        return FAILED
+    if place.rank == 0 and not (place.attempt and run.owner != place.attempt):
+        run.update_facts(**facts, results=last_results(run), ended=time.time())
+    return code
+
+
+def _fail(run: RunDirectory, place: Place, reason: str, *, wrong: bool = False) -> str:
+    """Writes down why this process failed. Returns the reason of the first that did, which rank 0 writes into run.json."""
+    said = reason if place.size == 1 else f"rank {place.rank} on {platform.node()}: {reason}"
+    run.note_failure(
+        rank=place.rank, host=platform.node(), reason=said, wrong=wrong, attempt=place.attempt, time=time.time()
+    )
+    first = (run.failure or {}).get("reason", said)
+    if place.rank == 0:
+        run.update_facts(status="failed", reason=first, results=last_results(run), ended=time.time())
+    return first
+
+
+def _compose(run: RunDirectory, stage: Stage, catalog: Catalog, device: torch.device, world: World) -> Composition:
     """A run that has a checkpoint needs its start no more."""
     lineage = run.facts.get("start")
     start = Start(RunDirectory(Path(lineage["run"])), catalog) if lineage and not run.saved_steps() else None
-    composition = compose(stage, device=device, start=start)
-    if stage.compile:
-        composition.model.network.compile()
-    return composition
+    return compose(stage, device=device, start=start, world=world)
 
 
-def _trainer(run: RunDirectory, composition: Composition) -> Trainer:
+def _trainer(run: RunDirectory, composition: Composition, heartbeat: Heartbeat) -> Trainer:
+    if not composition.world.leads:
+        return Trainer(composition=composition, run=run)
     saved = run.saved_steps()
-    prune_checkpoints(run, keep=None, always=set())
-    run.drop_metrics_after(saved[-1] if saved else 0)
+    first = saved[-1] if saved else 0
+    run.drop_metrics_after(first)
     config = {"identity": run.facts.get("identity"), "experiment": run.facts.get("experiment")}
-    writers = [part.open(run.path, step=saved[-1] if saved else 0, config=config) for part in composition.stage.trackers]
-    progress = Progress(composition.stage, num_rounds=len(composition.rounds()), first=saved[-1] if saved else 0)
+    writers = [part.open(run.path, step=first, config=config) for part in composition.stage.trackers]
+    shown = Progress(composition.stage, num_rounds=len(composition.rounds()), first=first)
+
+    def progress(step: int, scalars: Mapping[str, float] | None) -> None:
+        heartbeat.step = step
+        shown(step, scalars)
+
+    heartbeat.step = first
     return Trainer(composition=composition, run=run, writers=writers, progress=progress)
 
 
@@ -106,38 +151,46 @@ def _speaks_for_itself(error: Exception) -> bool:
 
 
 @contextmanager
-def _alone_in(run: RunDirectory) -> Iterator[None]:
-    """Keeps a second process out: each would clear away what the other is writing. A killed process leaves no lock."""
+def _alone_in(run: RunDirectory, place: Place) -> Iterator[None]:
+    """Keeps a second start of the run out: each would clear away what the other is writing. A killed process leaves no lock.
+
+    An attempt that a launcher named takes the run over: it claims it, and waits until the one before has saved and left.
+    """
+    if place.rank != 0:
+        yield
+        return
+    if place.attempt:
+        run.claim(place.attempt)
     with open(run.path / ".lock", "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process is training {run.path}. Wait until it ends, or stop it first.") from error
-        except OSError:
-            logger.warning("the file system of %s knows no locks; let no second process train this run", run.path)
+        until = time.monotonic() + (place.patience if place.attempt else 0)
+        while not _locked(lock, run):
+            if time.monotonic() >= until:
+                raise UserError(f"another process is training {run.path}. Wait until it ends, or stop it first.")
+            time.sleep(0.5)
         yield
 
 
-@contextmanager
-def _stop_on_signal() -> Iterator[list[int]]:
-    """A list that holds the signals which asked to stop; handlers only set this flag."""
-    asked: list[int] = []
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.signal(kind, lambda number, frame: asked.append(number)) for kind in kinds}
+def _locked(lock: TextIO, run: RunDirectory) -> bool:
     try:
-        yield asked
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        logger.warning("the file system of %s knows no locks; let no second process train this run", run.path)
+    return True
 
 
 @contextmanager
-def _logging_to(file: Path) -> Iterator[None]:
-    """Log lines go to the run's log.txt and to standard error."""
-    handlers: Sequence[logging.Handler] = (logging.FileHandler(file, encoding="utf-8"), logging.StreamHandler(sys.stderr))
-    handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handlers[1].addFilter(lambda record: not getattr(record, "shown_by_bar", False))
-    logger.setLevel(logging.INFO)
+def _logging_to(file: Path, world: World) -> Iterator[None]:
+    """Log lines go to standard error, and those of rank 0 to the run's log.txt."""
+    shown = logging.StreamHandler(sys.stderr)
+    shown.addFilter(lambda record: not getattr(record, "shown_by_bar", False))
+    handlers: Sequence[logging.Handler] = [shown]
+    if world.leads:
+        written = logging.FileHandler(file, encoding="utf-8")
+        written.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers = [written, shown]
+    logger.setLevel(logging.INFO if world.leads else logging.WARNING)
     logger.propagate = False
     for handler in handlers:
         logger.addHandler(handler)

@@ -60,11 +60,16 @@ class Start:
         model.load_state_dict(given)
 
 
-def pick_device(name: str | None = None) -> torch.device:
-    """The named device; by default a GPU where there is one. Raises UserError where it cannot be used."""
-    here = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+def pick_device(name: str | None = None, *, local_rank: int = 0) -> torch.device:
+    """The named device; by default the GPU of this process's number on its machine, where there is one.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    num_gpus = torch.cuda.device_count()
+    here = ["cpu", *(f"cuda:{number}" for number in range(num_gpus))]
     try:
-        device = torch.device(name or ("cuda" if len(here) > 1 else "cpu"))
+        device = torch.device(name or (f"cuda:{local_rank % num_gpus}" if num_gpus else "cpu"))
         torch.empty(1, device=device).cpu()  # A device without memory, such as meta, cannot be read.
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")

@@ -77,6 +77,42 @@ class RunDirectory:
         return self.path / "log.txt"
 
     @property
+    def heartbeat(self) -> Path:
+        """Says every few seconds, while the run is trained, when, where and at which step."""
+        return self.path / "heartbeat.json"
+
+    @property
+    def owner(self) -> str:
+        """The attempt that trains the run, or wants to: whoever trains it for another one leaves."""
+        try:
+            return (self.path / "owner").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
+
+    def claim(self, attempt: str) -> None:
+        """Makes an attempt the owner."""
+        write_whole(self.path / "owner", attempt + "\n")
+
+    def note_failure(self, **facts: Any) -> None:
+        """Writes down why an attempt failed, unless another of its processes did so before."""
+        try:
+            with open(self.path / "failure.json", "x", encoding="utf-8") as handle:
+                json.dump(facts, handle)
+        except FileExistsError:
+            return
+
+    @property
+    def failure(self) -> dict[str, Any] | None:
+        """What the first process to fail wrote down; None where none did since `forget_failure`."""
+        try:
+            return json.loads((self.path / "failure.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    def forget_failure(self) -> None:
+        (self.path / "failure.json").unlink(missing_ok=True)
+
+    @property
     def facts(self) -> dict[str, Any]:
         """run.json: status, lineage, versions, commit, seed, host, results."""
         return json.loads((self.path / "run.json").read_text(encoding="utf-8"))

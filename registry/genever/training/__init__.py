@@ -1,19 +1,22 @@
 """A stage, composed and trained: the protocol of every method, and the one trainer."""
 
-from genever.training._checkpoint import load_model_state, prune_checkpoints, read_index
+from genever.training._checkpoint import Saver, load_model_state, load_progress, load_weights, prune_checkpoints, read_index
 from genever.training._compose import Composition, Tuned, build_seeded, compose, frozen_copy
 from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import Draws, derived_seed
 from genever.training._evaluation import Evaluation, asked_for, sample
 from genever.training._feed import Batch, Feed
+from genever.training._layout import blocks_of
 from genever.training._loop import Stopped, Trainer
 from genever.training._method import Method, Round, Update, named_parameters
 from genever.training._monitor import Monitor, save_grid
 from genever.training._nonfinite import NonFiniteError
 from genever.training._regression import Forward, Regression, Term
 from genever.training._stage import Stage
+from genever.training._world import Agreement, World
 
 __all__ = [
+    "Agreement",
     "Batch",
     "Composition",
     "Denoiser",
@@ -27,18 +30,23 @@ __all__ = [
     "NonFiniteError",
     "Regression",
     "Round",
+    "Saver",
     "Stage",
     "Stopped",
     "Term",
     "Trainer",
     "Tuned",
     "Update",
+    "World",
     "asked_for",
+    "blocks_of",
     "build_seeded",
     "compose",
     "derived_seed",
     "frozen_copy",
     "load_model_state",
+    "load_progress",
+    "load_weights",
     "named_parameters",
     "prune_checkpoints",
     "read_index",

@@ -1,124 +1,173 @@
-"""Checkpoints: safetensors weights, and a state that `weights_only` can read. Written aside, then renamed."""
+"""Checkpoints: safetensors in as many shards as there are processes, written aside while training goes on, then renamed."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+from torch.distributed.tensor import DTensor
 
 from genever.runs import RunDirectory, write_whole
-from genever.training._averages import Averages
-from genever.training._learner import Learner
 from genever.training._method import Method
+from genever.training._saved import Live, SavedTensor, first_names, weights_of
+from genever.training._world import World
 
-__all__ = ["load_checkpoint", "load_model_state", "prune_checkpoints", "read_index", "save_checkpoint", "save_constants"]
+__all__ = ["Saver", "load_model_state", "load_progress", "load_weights", "prune_checkpoints", "read_index"]
+
+# A process alone has no torch.distributed, and needs none.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
 
-def save_checkpoint(
-    run: RunDirectory,
-    *,
-    step: int,
-    round_index: int,
-    round_step: int,
-    method: Method,
-    learners: Mapping[str, Learner],
-    averages: Averages,
-    best: Mapping[str, Any],
-    bad_steps: int = 0,
-) -> Path:
-    """Saves everything that an exact resume needs, except what is a function of (seed, step) or never changes.
+class Saver:
+    """Saves everything that an exact resume needs, except what is a function of (seed, step).
 
-    Args:
-        step: steps taken, counted over all rounds; round_step: in this round.
-        best: {"value", "step"} of the metric that `train.keep_best` names, if any.
-        bad_steps: optimizer steps that were skipped so far.
+    What never changes in a round is saved once a round. A checkpoint is copied at once and written by a thread while
+    training goes on; the next one waits for it. Every process writes the shards that it holds, and an equal share of what
+    all hold alike. A half-written checkpoint is never found: it is written aside, and rank 0 renames it when all are done.
     """
-    final = run.checkpoint(step)
-    aside = run.checkpoints / f".partial_{step:08d}_{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    state = {"learners": {name: one.state_dict() for name, one in learners.items()}, "method": method.state_dict()}
-    index = {
-        "step": step,
-        "round": round_index,
-        "round_step": round_step,
-        "best": dict(best),
-        "bad_steps": bad_steps,
-        "averages": [*averages.copies],
-    }
-    try:
-        for role, tensors in _changing(method).items():
-            _write(tensors, aside / f"{role}.safetensors")
-        for name, copies in averages.copies.items():
-            _write(copies, aside / f"average-{name}.safetensors")
-        torch.save(state, aside / "state.pt")
-        write_whole(aside / "index.json", json.dumps(index))
-        _sync(aside)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        shutil.rmtree(aside, ignore_errors=True)  # A full disk has room again for the run's last words.
-        raise OSError(f"the checkpoint of step {step} could not be written to {run.checkpoints}: {error}") from error
-    if final.exists():
-        shutil.rmtree(final)
-    os.rename(aside, final)
-    _sync(run.checkpoints)
-    return final
+
+    def __init__(self, run: RunDirectory, world: World) -> None:
+        self.run = run
+        self.world = world
+        group = dist.new_group(backend="gloo") if world.size > 1 else None
+        self._group = cast(dist.ProcessGroup | None, group)
+        self._thread = ThreadPoolExecutor(1, "save")
+        self._under_way: Future[None] | None = None
+
+    def save_constants(self, round_index: int, live: Live) -> None:
+        """Saves the weights that do not change in a round, and waits until they are on the disk."""
+        aside = self.run.checkpoints / f".partial_constants_{round_index:02d}"
+        final = self.run.checkpoints / f"constants_{round_index:02d}"
+        self.finish()
+        self._write_aside(aside, self._own(live.constants()))
+        if self.world.leads:
+            _sync(aside)
+            shutil.rmtree(final, ignore_errors=True)
+            os.rename(aside, final)
+        self.world.wait()
+
+    def save(
+        self, live: Live, index: Mapping[str, Any], method_state: Mapping[str, Any], *, keep: int | None, always: set[int]
+    ) -> None:
+        """Copies the state of now, and starts to write it.
+
+        Args:
+            index: what `read_index` returns, "step" among it.
+            keep: newest checkpoints that stay once this one is there. None = all.
+            always: steps whose checkpoints stay.
+        """
+        self.finish()
+        tensors = DefaultStager(StagingOptions(False, False, False, False)).stage(self._own(live.changing()))
+        state = {"learners": live.plain_state(), "method": dict(method_state)}
+        self._under_way = self._thread.submit(self._write, tensors, state, dict(index), keep, always)
+
+    def collect(self) -> None:
+        """Raises OSError where the save that has ended failed. Does not wait."""
+        if self._under_way is not None and self._under_way.done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Waits until nothing is being written. Raises OSError where it could not be."""
+        if self._under_way is not None:
+            self._under_way, ended = None, self._under_way
+            ended.result()
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+
+    def _own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What this process writes: its shards, and its share of what all hold alike."""
+        rank, size = self.world.rank, self.world.size
+        return {
+            name: tensor.detach()
+            for number, (name, tensor) in enumerate(tensors.items())
+            if isinstance(tensor, DTensor) or number % size == rank
+        }
+
+    def _write(
+        self, tensors: Any, state: Mapping[str, Any], index: Mapping[str, Any], keep: int | None, always: set[int]
+    ) -> None:
+        final = self.run.checkpoint(index["step"])
+        aside = self.run.checkpoints / f".partial_{final.name}"
+        try:
+            self._write_aside(aside, tensors)
+            if not self.world.leads:
+                return
+            torch.save(state, aside / "state.pt")
+            write_whole(aside / "index.json", json.dumps(index))
+            _sync(aside)
+        except (OSError, RuntimeError, CheckpointException) as error:
+            if self.world.leads:
+                shutil.rmtree(aside, ignore_errors=True)  # A full disk has room again for the run's last words.
+            raise OSError(
+                f"the checkpoint of step {index['step']} could not be written to {self.run.checkpoints}: {_first(error)}"
+            ) from error
+        if final.exists():
+            shutil.rmtree(final)
+        os.rename(aside, final)
+        _sync(self.run.checkpoints)
+        prune_checkpoints(self.run, keep=keep, always=always)
+
+    def _write_aside(self, aside: Path, tensors: Mapping[str, Tensor]) -> None:
+        if self.world.leads:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+        if self._group is not None:
+            dist.barrier(self._group)
+        writer = HuggingFaceStorageWriter(str(aside), save_distributed=True)
+        state_dict_saver.save(dict(tensors), storage_writer=writer, process_group=self._group, no_dist=self._group is None)
 
 
-def save_constants(run: RunDirectory, round_index: int, method: Method) -> None:
-    """Saves, once a round, the weights that do not change in it."""
-    final = run.checkpoints / f"constants_{round_index:02d}"
-    aside = run.checkpoints / f".partial_constants_{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for role, tensors in _constant(method).items():
-        _write(tensors, aside / f"{role}.safetensors")
-    _sync(aside)
-    shutil.rmtree(final, ignore_errors=True)
-    os.rename(aside, final)
+def load_weights(run: RunDirectory, step: int, method: Method) -> None:
+    """Puts a checkpoint's weights into the networks of a method of the same round, which lie in this process whole."""
+    index, wanted = read_index(run, step), weights_of(method.roles)
+    found: set[str] = set()
+    for folder in (_constants(run, index["round"]), run.checkpoint(step)):
+        names = {name for name in _metadata(folder) if name.startswith(tuple(f"{role}." for role in method.roles))}
+        unknown = names - wanted.keys()
+        assert not unknown, f"{folder}: there are no {sorted(unknown)[:3]} in this composition"
+        _load(folder, {name: wanted[name] for name in names})
+        found |= names
+    missing = set(first_names(wanted)) - found
+    assert not missing, f"{run.checkpoint(step)} lacks {sorted(missing)[:3]}"
 
 
-def load_checkpoint(
-    run: RunDirectory,
-    step: int,
-    *,
-    method: Method,
-    learners: Mapping[str, Learner],
-    averages: Averages,
-) -> None:
-    """Puts a checkpoint into a method of the same round, its learners and its averages."""
-    folder, index = run.checkpoint(step), read_index(run, step)
-    for role, module in method.roles.items():
-        saved = _read(run.checkpoints / f"constants_{index['round']:02d}" / f"{role}.safetensors")
-        saved |= _read(folder / f"{role}.safetensors")
-        missing, unexpected = module.load_state_dict(saved, strict=False)
-        shared = {name for name in missing if _shared(method, role, name)}
-        assert set(missing) <= shared, f"{folder}: {role} lacks {sorted(set(missing) - shared)[:3]}"
-        assert not unexpected, f"{folder}: {role} has no {unexpected[:3]}"
-    for name, copies in averages.copies.items():
-        for key, value in _read(folder / f"average-{name}.safetensors").items():
-            copies[key].copy_(value)
+def load_progress(run: RunDirectory, step: int, live: Live) -> dict[str, Any]:
+    """Puts a checkpoint's averages and optimizers into a round, as they lie now. Returns the method's state."""
+    folder = run.checkpoint(step)
+    metadata = _metadata(folder)
+    _load(folder, {name: tensor for name, tensor in live.averaged().items() if name in metadata})
     state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
-    for name, learner in learners.items():
-        learner.load_state_dict(state["learners"][name])
-    method.load_state_dict(state["method"])
+    fresh = live.fresh_state(metadata)
+    _load(folder, fresh)
+    live.put_state(fresh, state["learners"])
+    return state["method"]
 
 
 def load_model_state(run: RunDirectory, step: int, average: str | None) -> dict[str, Tensor]:
     """The state dict of the role "model" at a checkpoint, under one of its averages or raw."""
-    folder, index = run.checkpoint(step), read_index(run, step)
-    state = _read(run.checkpoints / f"constants_{index['round']:02d}" / "model.safetensors")
-    state |= _read(folder / "model.safetensors")
-    if average is not None:
-        averaged = _read(folder / f"average-{average}.safetensors")
-        state |= {key.removeprefix("model."): value for key, value in averaged.items()}
+    index = read_index(run, step)
+    state: dict[str, Tensor] = {}
+    prefixes = ["model.", *([f"average/{average}/model."] if average is not None else [])]
+    for prefix in prefixes:
+        for folder in (_constants(run, index["round"]), run.checkpoint(step)):
+            saved = {name: one for name, one in _metadata(folder).items() if name.startswith(prefix)}
+            tensors = {name: torch.empty(one.size, dtype=one.dtype) for name, one in saved.items()}
+            _load(folder, tensors)
+            state |= {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return state
 
 
@@ -138,63 +187,40 @@ def prune_checkpoints(run: RunDirectory, *, keep: int | None, always: set[int]) 
             doomed = folder.with_name(f".partial_{folder.name}")
             os.rename(folder, doomed)
             shutil.rmtree(doomed, ignore_errors=True)
-    used = {f"constants_{read_index(run, step)['round']:02d}" for step in run.saved_steps()}
+    used = {_constants(run, read_index(run, step)["round"]).name for step in run.saved_steps()}
     newest = max((folder.name for folder in run.checkpoints.glob("constants_*")), default="")
     for folder in run.checkpoints.glob("constants_*"):
         if folder.name not in used and folder.name != newest:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _split(method: Method) -> tuple[dict[str, dict[str, Tensor]], dict[str, dict[str, Tensor]]]:
-    """Each role's tensors that never change in this round, and those that may; a tensor of two roles counts in the first."""
-    learning = {id(p) for group in method.groups().values() for p in group.values()}
-    constant: dict[str, dict[str, Tensor]] = {}
-    changing: dict[str, dict[str, Tensor]] = {}
-    seen: set[int] = set()
-    for role, module in method.roles.items():
-        parameters = dict(module.named_parameters(remove_duplicate=False))
-        learns = any(id(p) in learning for p in parameters.values())
-        for name, tensor in module.state_dict(keep_vars=True).items():
-            if id(tensor) in seen:
-                continue
-            seen.add(id(tensor))
-            still = role in method.frozen or (learns and name in parameters and id(tensor) not in learning)
-            (constant if still else changing).setdefault(role, {})[name] = tensor
-    return constant, changing
+def _constants(run: RunDirectory, round_index: int) -> Path:
+    return run.checkpoints / f"constants_{round_index:02d}"
 
 
-def _constant(method: Method) -> dict[str, dict[str, Tensor]]:
-    return _split(method)[0]
+def _metadata(folder: Path) -> dict[str, SavedTensor]:
+    """Every tensor of a folder of shards, which need not be there."""
+    if not folder.is_dir():
+        return {}
+    found = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
+    return {name: SavedTensor(tuple(one.size), one.properties.dtype) for name, one in found.items()}  # type: ignore[union-attr]
 
 
-def _changing(method: Method) -> dict[str, dict[str, Tensor]]:
-    return _split(method)[1]
+def _load(folder: Path, tensors: dict[str, Tensor]) -> None:
+    """Fills tensors, each with what lies of it in this process, from however many shards there are."""
+    if tensors:
+        state_dict_loader.load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
 
 
-def _shared(method: Method, role: str, name: str) -> bool:
-    """Whether a tensor was saved under another role, or under another name of the same role."""
-    tensor = method.roles[role].state_dict(keep_vars=True)[name]
-    copies = [
-        (other, key)
-        for other, module in method.roles.items()
-        for key, value in module.state_dict(keep_vars=True).items()
-        if value is tensor
-    ]
-    return len(copies) > 1
-
-
-def _write(tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Each tensor as a copy of its own: safetensors takes none that share memory."""
-    save_file({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}, file)
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    return load_file(file) if file.exists() else {}
+def _first(error: BaseException) -> BaseException:
+    """The reason of the first process that failed."""
+    failures: Iterable[Any] = error.failures.values() if isinstance(error, CheckpointException) else ()
+    return next((reason for reason, _ in failures), error)
 
 
 def _sync(folder: Path) -> None:
     """Waits until a folder's files, and then their names, are on the disk."""
-    for path in [*folder.iterdir(), folder] if folder.is_dir() else [folder]:
+    for path in [*folder.iterdir(), folder]:
         if path.is_dir() and path != folder:
             continue
         handle = os.open(path, os.O_RDONLY)

@@ -19,6 +19,7 @@ from genever.training._feed import Feed
 from genever.training._method import Round
 from genever.training._regression import Regression
 from genever.training._stage import Stage
+from genever.training._world import World
 from genever.values import LatentSpec
 
 __all__ = ["Composition", "Tuned", "compose"]
@@ -57,6 +58,7 @@ class Composition:
     """A stage, composed: what aligners, tuners, distillers, rewards and metrics work with.
 
     Args:
+        world: the processes that train together.
         data: the training split; validation: the other.
         model: the role "model", with the start's weights, tuned.
         start_model: the start's model before tuning, frozen. None = not needed, or from scratch.
@@ -65,6 +67,7 @@ class Composition:
 
     stage: Stage
     device: torch.device
+    world: World = field(default_factory=World)
     data: Dataset
     validation: Dataset
     codec: CodecModule
@@ -131,7 +134,14 @@ class Composition:
             seed=self.seed,
             dropout=self.stage.conditioner.dropout,
             device=self.device,
+            world=self.world,
         )
+
+    def again(self) -> Composition:
+        """The same stage composed anew, without its start: for the next round, which brings its weights along."""
+        composition = compose(self.stage, device=self.device, world=self.world)
+        composition._once = self._once
+        return composition
 
     def rounds(self) -> Sequence[Round]:
         """The stage's rounds, as its aligner and its distiller make them of the base method; built once."""
@@ -157,8 +167,17 @@ class Composition:
         return self.stage.distiller.distil(method, self)
 
 
-def compose(stage: Stage, *, device: torch.device, start: Start | None = None) -> Composition:
-    """Builds a stage's networks on a device; on the meta device nothing is allocated and nothing loaded."""
+def compose(stage: Stage, *, device: torch.device, start: Start | None = None, world: World | None = None) -> Composition:
+    """Builds a stage's networks on a device; on the meta device nothing is allocated and nothing loaded.
+
+    Args:
+        world: the processes that train together. None = this one alone.
+
+    Raises:
+        ValueError: the batch cannot be split evenly among the processes, or parts do not fit together.
+    """
+    world = world or World()
+    _check_split(stage, world)
     data, validation = stage.data.build("train"), stage.data.build("validation")
 
     def build(name: str, part: Callable[[], nn.Module]) -> nn.Module:
@@ -173,6 +192,7 @@ def compose(stage: Stage, *, device: torch.device, start: Start | None = None) -
     composition = Composition(
         stage=stage,
         device=device,
+        world=world,
         data=data,
         validation=validation,
         codec=codec,
@@ -182,6 +202,19 @@ def compose(stage: Stage, *, device: torch.device, start: Start | None = None) -
     )
     composition.tuned = stage.tuner.tune(composition)
     return composition
+
+
+def _check_split(stage: Stage, world: World) -> None:
+    if world.size > 1 and stage.parallel is None:
+        raise ValueError(
+            f"train.parallel = None means one process, but {world.size} were started. "
+            "Leave it out, or name a part, such as @DDP()."
+        )
+    if stage.batch_size % (stage.accumulate * world.size):
+        raise ValueError(
+            f"train.batch_size = {stage.batch_size} in train.accumulate = {stage.accumulate} parts cannot be split among "
+            f"{world.size} processes. Choose a batch size that is a multiple of {stage.accumulate * world.size}."
+        )
 
 
 def build_seeded(seed: int, name: str, device: torch.device, build: Callable[[], nn.Module]) -> nn.Module:

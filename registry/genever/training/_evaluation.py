@@ -95,21 +95,29 @@ def sample(
         wanted: the labels and captions to ask for, one for each number. None = those of the validation split in its order,
             over and over.
     """
-    dataset, made = composition.validation, []
+    dataset = composition.validation
     if wanted is None:
         wanted = dataset.fetch([number % len(dataset) for number in numbers])
     batch_size = batch_size or max(1, min(250, _VALUES_AT_A_TIME // wanted.images[0].numel()))
     all_cond = composition.conditioner.prepare(wanted)
-    was_training = model.training
-    model.eval()
-    for first in range(0, len(numbers), batch_size):
+
+    def draw(batch: int) -> Tensor:
+        first = min(batch * batch_size, (len(numbers) - 1) // batch_size * batch_size)
         chosen = numbers[first : first + batch_size]
         cond = all_cond[first : first + batch_size].to(composition.device)
         generator = torch.Generator(composition.device).manual_seed(derived_seed(composition.seed, "solver", chosen[0]))
         latents = solver(composition.field_of(model, cond, guidance), _noise(composition, chosen), generator=generator)
-        made.append(composition.codec.decode(latents.float()).clamp(-1, 1).cpu())
+        images = composition.codec.decode(latents.float()).clamp(-1, 1).cpu()
+        return torch.nn.functional.pad(images, (0, 0, 0, 0, 0, 0, 0, batch_size - len(images)))
+
+    was_training = model.training
+    model.eval()
+    made: list[Tensor] = []
+    # The processes share the batches. All draw equally often, perhaps in vain: networks in shards are called by all at once.
+    for turn in range(0, len(numbers), batch_size * composition.world.size):
+        made += composition.world.gather(draw(turn // batch_size + composition.world.rank))
     model.train(was_training)
-    return replace(wanted, images=torch.cat(made))
+    return replace(wanted, images=torch.cat(made)[: len(numbers)])
 
 
 def asked_for(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from genever.slots import CodecModule, ConditionerModule
 from genever.training._ahead import Ahead
 from genever.training._draws import Draws, derived_seed
 from genever.training._method import Update
+from genever.training._world import World
 from genever.values import Samples
 
 __all__ = ["Batch", "Feed", "indices_at"]
@@ -89,6 +90,7 @@ class Feed:
     Args:
         batch_size: samples of a global batch.
         accumulate: micro-batches that a global batch is split into.
+        world: the processes among which each micro-batch is split once more.
     """
 
     samples: Ahead
@@ -99,6 +101,7 @@ class Feed:
     seed: int
     dropout: float
     device: torch.device
+    world: World = field(default_factory=World)
     step: int = 0
     _calls: int = 0
 
@@ -112,13 +115,19 @@ class Feed:
     def __next__(self) -> Batch:
         stream, part = divmod(self._calls, self.accumulate)
         self._calls += 1
-        rows = slice(part * self.batch_size // self.accumulate, (part + 1) * self.batch_size // self.accumulate)
+        rows = self._rows(part)
         indices = self._indices(self.step, stream, rows)
         draws = Draws((self.seed, self.step, stream), rows, self.batch_size, self.device)
         batch = self.batch(indices, draws)
         for ahead in range(1, self.samples.num_steps + 1):
             self.samples.expect(self._indices(self.step + ahead, stream, rows), self._calls)
         return batch
+
+    def _rows(self, part: int) -> slice:
+        """This process's places in the global batch."""
+        size = self.batch_size // (self.accumulate * self.world.size)
+        first = (part * self.world.size + self.world.rank) * size
+        return slice(first, first + size)
 
     def _indices(self, step: int, stream: int, rows: slice) -> list[int]:
         first, num = step * self.batch_size, len(self.samples.dataset)

@@ -10,20 +10,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genever.errors import UserError
 from genever.runs import RunDirectory
 from genever.slots import Writer
 from genever.training._averages import Averages
-from genever.training._checkpoint import load_checkpoint, prune_checkpoints, read_index, save_checkpoint, save_constants
+from genever.training._checkpoint import Saver, load_progress, load_weights, read_index
 from genever.training._compose import Composition
 from genever.training._draws import derived_seed
+from genever.training._layout import lay_out
 from genever.training._learner import Learner
-from genever.training._method import Method, Round
+from genever.training._method import Method
 from genever.training._monitor import Monitor
 from genever.training._nonfinite import NonFinite
+from genever.training._saved import Live
 from genever.training._scalars import Scalars
+from genever.training._world import Agreement
 
 __all__ = ["Stopped", "Trainer"]
 
@@ -31,7 +34,15 @@ logger = logging.getLogger("genever")
 
 
 class Stopped(Exception):
-    """Somebody asked the run to stop; it saved a checkpoint first."""
+    """Somebody asked the run to stop; it saved a checkpoint first.
+
+    Args:
+        asked: what `Trainer.should_stop` said.
+    """
+
+    def __init__(self, asked: int) -> None:
+        super().__init__(asked)
+        self.asked = asked
 
 
 @dataclass
@@ -40,61 +51,87 @@ class Trainer:
 
     Args:
         writers: open trackers.
-        should_stop: asked after every step.
+        should_stop: asked after every step: 0 = go on. Of what several processes say the largest counts, one step later.
         progress: told (step, scalars) after every step; scalars are None between two log points.
     """
 
     composition: Composition
     run: RunDirectory
     writers: Sequence[Writer] = ()
-    should_stop: Callable[[], bool] = lambda: False
+    should_stop: Callable[[], int] = lambda: 0
     progress: Callable[[int, Mapping[str, float] | None], None] = lambda step, scalars: None
     best: dict[str, Any] = field(default_factory=dict)
     nonfinite: NonFinite = field(init=False)
+    saver: Saver = field(init=False)
+    agreement: Agreement = field(init=False)
 
     def train(self) -> None:
         """Trains every round that is left.
 
         Raises:
             UserError: `train.group_optimizers` names a group that the method does not have.
-            Stopped: `should_stop` said so; the checkpoint is saved.
+            Stopped: `should_stop` said so in one of the processes; the checkpoint is saved.
             NonFiniteError: more steps than `train.skip_nonfinite` had a loss or gradient that is not finite.
         """
+        stage, world = self.composition.stage, self.composition.world
         saved = self.run.saved_steps()
         index = read_index(self.run, saved[-1]) if saved else {"step": 0, "round": 0, "round_step": 0, "best": {}}
         self.best = index["best"]
-        self.nonfinite = NonFinite(self.composition.stage.skip_nonfinite, self.composition.device, index.get("bad_steps", 0))
-        roles: Mapping[str, nn.Module] = {}
-        for number, round_ in enumerate(self.composition.rounds()):
-            method = round_.start(roles)
-            roles = method.roles
-            if number == index["round"]:
-                self.train_round(number, round_, method, first=index["round_step"], resumed=index["step"] if saved else None)
-            elif number > index["round"]:
-                self.train_round(number, round_, method, first=0, resumed=None)
+        self.nonfinite = NonFinite(stage.skip_nonfinite, self.composition.device, index.get("bad_steps", 0))
+        self.saver, self.agreement = Saver(self.run, world), Agreement(world)
+        try:
+            for number in range(index["round"], len(self.composition.rounds())):
+                fresh = number > index["round"] or not saved
+                if fresh and number > 0:
+                    self.composition = self.composition.again()  # A round begins as it is resumed: from what was saved.
+                self.train_round(number, first=0 if fresh else index["round_step"], resumed=not fresh)
+                self.saver.finish()
+                world.wait()
+            self.agreement.end()
+        finally:
+            self.saver.close()
 
-    def train_round(self, number: int, round_: Round, method: Method, *, first: int, resumed: int | None) -> None:
-        """Trains one round from its step `first` on; `resumed` is the checkpoint to load, if any."""
-        stage, device = self.composition.stage, self.composition.device
+    def begin(self, number: int) -> Method:
+        """The method of a round, in this process alone, with the weights that the newest checkpoint has for it."""
+        rounds, saved = self.composition.rounds(), self.run.saved_steps()
+        saved_round = read_index(self.run, saved[-1])["round"] if saved else None
+        method = rounds[0].start({})
+        for earlier in range(number + 1):
+            method = rounds[earlier].start(method.roles) if earlier else method
+            if earlier == saved_round:
+                load_weights(self.run, saved[-1], method)
+        return method
+
+    def train_round(self, number: int, *, first: int, resumed: bool) -> None:
+        """Trains one round from its step `first` on; `resumed` says that the newest checkpoint lies in this round."""
+        stage, device, world = self.composition.stage, self.composition.device, self.composition.world
+        round_ = self.composition.rounds()[number]
         num_steps, offset = stage.steps, number * stage.steps
 
+        # The weights are loaded as one process sees them, then laid out over all.
+        method = self.begin(number)
+        layout = lay_out(method, stage, world)
+
         # Every group has its own optimizer; the averages follow the weights of "model" that learn.
-        groups = method.groups()
         optimizers = stage.group_optimizers or {}
-        unknown = set(optimizers) - set(groups)
+        unknown = set(optimizers) - set(layout.groups)
         if unknown:
-            raise UserError(f"train.group_optimizers names {sorted(unknown)}; this stage's groups are {sorted(groups)}.")
+            raise UserError(
+                f"train.group_optimizers names {sorted(unknown)}; this stage's groups are {sorted(layout.groups)}."
+            )
         learners = {
-            name: Learner(group, optimizers.get(name, stage.optimizer), stage.clip_norm) for name, group in groups.items()
+            name: Learner(group, optimizers.get(name, stage.optimizer), stage.clip_norm)
+            for name, group in layout.groups.items()
         }
-        learning = {key: p for key, p in groups.get("model", {}).items() if key.startswith("model.")}
+        learning = {key: p for key, p in layout.groups.get("model", {}).items() if key.startswith("model.")}
         averages = Averages(stage.averages or {}, learning)
+        live = Live(roles=method.roles, frozen=method.frozen, groups=layout.groups, averages=averages, learners=learners)
 
         # A resumed round goes on from its checkpoint; a new one first writes down what will never change in it.
-        if resumed is None:
-            save_constants(self.run, number, method)
+        if resumed:
+            method.load_state_dict(load_progress(self.run, self.run.saved_steps()[-1], live))
         else:
-            load_checkpoint(self.run, resumed, method=method, learners=learners, averages=averages)
+            self.saver.save_constants(number, live)
         for role, module in method.roles.items():
             module.train(role not in method.frozen)
 
@@ -107,13 +144,13 @@ class Trainer:
             samples=self.run.samples,
         )
         everything = [p for module in method.roles.values() for p in module.parameters()]
-        feed, scalars = self.composition.feed(), Scalars()
+        feed, scalars = self.composition.feed(), Scalars(world)
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=stage.precision == "bf16", cache_enabled=False)
         frozen_for, started, done = None, time.perf_counter(), 0
 
         for step in range(first, num_steps):
             now = offset + step
-            torch.manual_seed(derived_seed(stage.seed, now, "step"))
+            torch.manual_seed(derived_seed(stage.seed, now, world.rank, "step"))
             for learner in learners.values():
                 learner.set_rate(step, num_steps)
 
@@ -124,8 +161,9 @@ class Trainer:
                     learner = learners[update.group]
                     if frozen_for != update.group:
                         for parameter in everything:
-                            parameter.requires_grad_(id(parameter) in learner.ids)
+                            parameter.requires_grad_(id(parameter) in learner.names)
                         frozen_for = update.group
+                    layout.synchronise(update.group, step=update.step)
                     terms = update.loss()
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     with torch.autocast(device.type, enabled=False):
@@ -137,7 +175,7 @@ class Trainer:
                     losses_finite[update.group] = losses_finite.get(update.group, finite) & finite
                     if not update.step:
                         continue
-                    norm, taken = learner.learn(losses_finite.pop(update.group))
+                    norm, taken = learner.learn(world.all_true(losses_finite.pop(update.group)))
                     self.nonfinite.note(taken, now, update.group)
                     scalars.add(update.group, {"grad_norm": norm})
                     if update.group == "model":
@@ -145,11 +183,12 @@ class Trainer:
                     method.after(update.group, step)
             done += 1
             last, steps_taken, shown = step == num_steps - 1, now + 1, None
-            stopping = self.should_stop()
+            asked = self.agreement(self.should_stop())
 
             # Only here, every `log_every` steps, does anything wait for the device.
             every = (stage.log_every, stage.save_every, stage.validate_every, stage.sample_every, stage.evaluate_every)
-            if last or stopping or any(_due(one, steps_taken) for one in every):
+            if last or asked or any(_due(one, steps_taken) for one in every):
+                self.saver.collect()
                 self.nonfinite.check(self.run, feed)
                 shown = scalars.take()
                 shown |= {f"{name}/lr": one.optimizers[0].param_groups[0]["lr"] for name, one in learners.items()}
@@ -159,15 +198,19 @@ class Trainer:
 
             looked = time.perf_counter()
             improved = self._look(monitor, steps_taken, last=last)
-            if last or stopping or improved or _due(stage.save_every, steps_taken):
-                self._save(steps_taken, number, step + 1, method, learners, averages)
+            if last or asked or improved or _due(stage.save_every, steps_taken):
+                self._save(steps_taken, number, step + 1, method, live)
             started += time.perf_counter() - looked
-            if stopping and steps_taken < num_steps * len(self.composition.rounds()):
-                raise Stopped
+            if asked and steps_taken < num_steps * len(self.composition.rounds()):
+                self.saver.finish()
+                world.wait()
+                raise Stopped(asked)
             if shown is not None:
                 started, done = time.perf_counter(), 0
 
     def _record(self, step: int, values: Mapping[str, float]) -> None:
+        if not self.composition.world.leads:
+            return
         self.run.append_metrics(step, values)
         for writer in self.writers:
             writer.scalars(values, step)
@@ -190,7 +233,7 @@ class Trainer:
         for name, value in found.items():
             if "_t0." not in name:
                 logger.info("step %d  %s %.4f", step, name, value)
-        return self._is_best(found, step)
+        return self.composition.world.told(self._is_best(found, step))
 
     def _is_best(self, found: Mapping[str, float], step: int) -> bool:
         wanted = self.composition.stage.keep_best
@@ -207,28 +250,18 @@ class Trainer:
         self.best = {"value": values[0], "step": step}
         return True
 
-    def _save(
-        self,
-        step: int,
-        number: int,
-        round_step: int,
-        method: Method,
-        learners: Mapping[str, Learner],
-        averages: Averages,
-    ) -> None:
-        stage = self.composition.stage
-        save_checkpoint(
-            self.run,
-            step=step,
-            round_index=number,
-            round_step=round_step,
-            method=method,
-            learners=learners,
-            averages=averages,
-            best=self.best,
-            bad_steps=int(self.nonfinite.count.item()),
-        )
-        prune_checkpoints(self.run, keep=stage.keep_checkpoints, always={self.best["step"]} if self.best else set())
+    def _save(self, step: int, number: int, round_step: int, method: Method, live: Live) -> None:
+        index = {
+            "step": step,
+            "round": number,
+            "round_step": round_step,
+            "best": self.best,
+            "bad_steps": int(self.nonfinite.count.item()),
+            "averages": [*live.averages.copies],
+            "processes": self.composition.world.size,
+        }
+        always = {self.best["step"]} if self.best else set()
+        self.saver.save(live, index, method.state_dict(), keep=self.composition.stage.keep_checkpoints, always=always)
 
 
 def _due(every: int | None, step: int) -> bool:

@@ -55,7 +55,7 @@ class Monitor:
         return found
 
     def grid(self, step: int) -> list[tuple[str, Path]]:
-        """Writes a grid of samples from the same noise as ever; returns its name and its file."""
+        """Rank 0 writes a grid of samples from the same noise as ever; returns its name and its file."""
         stage, made = self.composition.stage, []
         for name, lent in self._weights(stage.evaluate_weights) if stage.sample_images else ():
             with lent:
@@ -67,7 +67,8 @@ class Monitor:
                     guidance=self.guidance,
                 )
             file = self.samples / f"{name}_{step:08d}.png"
-            save_grid(drawn.images, file)
+            if self.composition.world.leads:
+                save_grid(drawn.images, file)
             made.append((f"samples/{name}", file))
         return made
 

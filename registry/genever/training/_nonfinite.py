@@ -63,11 +63,14 @@ class NonFinite:
 
 
 def save_batch(run: RunDirectory, feed: Feed, step: int, group: str) -> Path:
-    """Writes the first batch of a step, which follows from (seed, step), for replay."""
+    """Writes this process's part of the first batch of a step, which follows from (seed, step), for replay."""
     folder = run.path / "nonfinite" / f"step_{step:08d}"
     folder.mkdir(parents=True, exist_ok=True)
     batch = next(feed.at(step))
     tensors = {"x_1": batch.x_1, "images": batch.images, "cond": batch.cond, "noise": batch.noise()}
-    save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, folder / "batch.safetensors")
+    save_file(
+        {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},
+        folder / f"batch_{feed.world.rank}.safetensors",
+    )
     write_whole(folder / "step.json", json.dumps({"step": step, "group": group, "seed": feed.seed}) + "\n")
     return folder

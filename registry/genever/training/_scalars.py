@@ -7,13 +7,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from genever.training._world import World
+
 __all__ = ["Scalars"]
 
 
 class Scalars:
     """Adds up scalars by 'group/name'; nothing waits for the device until `take`."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
@@ -25,10 +28,10 @@ class Scalars:
             self.counts[key] = self.counts.get(key, 0) + 1
 
     def take(self) -> dict[str, float]:
-        """The means since the last time, in one transfer."""
+        """The means since the last time, over all processes, in one transfer."""
         if not self.sums:
             return {}
-        values = torch.stack(list(self.sums.values())).tolist()
+        values = self.world.mean(torch.stack(list(self.sums.values()))).tolist()
         means = {key: value / self.counts[key] for key, value in zip(self.sums, values, strict=True)}
         self.sums, self.counts = {}, {}
         return means

@@ -20,6 +20,7 @@ from genever.slots import (
     Loss,
     Metric,
     Optimizer,
+    Parallel,
     Sampler,
     Solver,
     Tracker,
@@ -60,7 +61,9 @@ class Stage:
         seed: all randomness follows from it.
         precision: 'bf16' = autocast over float32 weights.
         clip_norm: largest norm of a group's gradient. None = disable.
-        compile: torch.compile the backbone.
+        parallel: how the networks lie in several processes; where one trains alone it does nothing. None = only one may.
+        compile: torch.compile 'blocks' (each block of the backbone on its own, which compiles once for all that are alike)
+            or the 'whole' backbone. None = disable.
         skip_nonfinite: optimizer steps with a loss or gradient that is not finite that are skipped before the run stops.
         fetch_ahead: steps whose batches are fetched ahead, in as many threads; for data that is slow to read. 0 = fetch
             when needed.
@@ -83,6 +86,7 @@ class Stage:
     #: What says where and how often, not what the result is: left out of a run's identity.
     infrastructure: ClassVar[tuple[str, ...]] = (
         "trackers",
+        "parallel",
         "fetch_ahead",
         "log_every",
         "validate_every",
@@ -100,6 +104,7 @@ class Stage:
         "tuner": "tuner.Full",
         "optimizer": "optimizer.AdamW",
         "solver": "solver.Euler",
+        "parallel": "parallel.DDP",
     }
     #: What a stage takes over from the run that it starts from, where its file is silent.
     inherited: ClassVar[tuple[str, ...]] = ("data", "codec", "conditioner", "backbone", "loss", "sampler", "solver")
@@ -127,7 +132,8 @@ class Stage:
     seed: Annotated[int, Ge(0)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     clip_norm: Annotated[float, Gt(0)] | None = 1.0
-    compile: bool = False
+    parallel: Parallel | None = None
+    compile: Literal["blocks", "whole"] | None = None
     skip_nonfinite: Annotated[int, Ge(0)] = 0
     fetch_ahead: Annotated[int, Ge(0)] = 0
     log_every: Annotated[int, Ge(1)] = 50

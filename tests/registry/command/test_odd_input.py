@@ -6,7 +6,7 @@ import pytest
 import torch
 from genever.command import main
 from genever.errors import UserError
-from genever.execution import pick_device
+from genever.execution import Place, pick_device
 from genever.execution._execute import _alone_in
 from genever.execution._open import _fill
 from genever.runs import RunDirectory
@@ -74,7 +74,7 @@ def test_run_whose_plugin_is_gone_says_so(
 def test_run_that_another_process_trains_is_left_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = RunDirectory(next((root / "runs").glob("*/*/*")))
     run.update_facts(status="running")
-    with _alone_in(run):
+    with _alone_in(run, Place()):
         assert main(["resume", str(run.path)]) == 2
     assert f"another process is training {run.path}. Wait until it ends" in capsys.readouterr().err
     assert run.facts["status"] == "running"

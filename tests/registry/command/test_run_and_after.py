@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from genever.command import main
+from genever.runs import RunDirectory
+from genever.training import load_model_state
 from safetensors.torch import load_file
 
 EXPERIMENT = """
@@ -65,10 +67,10 @@ def test_later_stage_starts_from_the_average_of_the_one_before(root: Path, capsy
     file = str(root / "experiments/small/later.gin")
     code, out, _ = genever(root, "run", file, "-b", "AdamW.lr = 1e-30", capsys=capsys)
     run, start = Path(out.splitlines()[-1]), json.loads((Path(out.splitlines()[-1]) / "run.json").read_text())["start"]
-    ours = load_file(run / "checkpoints/step_00000002/model.safetensors")
-    theirs = load_file(Path(start["run"]) / "checkpoints/step_00000004/average-ema.safetensors")
+    ours = load_model_state(RunDirectory(run), 2, None)
+    theirs = load_model_state(RunDirectory(Path(start["run"])), 4, "ema")
     assert code == 0
-    assert all(ours[name.removeprefix("model.")].equal(weight) for name, weight in theirs.items())
+    assert all(ours[name].equal(weight) for name, weight in theirs.items())
 
 
 def test_start_of_another_shape_is_refused_and_leaves_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,18 +1,17 @@
 """What a checkpoint costs, and what becomes of one that cannot be written."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from genever.runs import RunDirectory, write_whole
 from genever.testing import toy_composition
-from genever.training import Method, Trainer, _checkpoint, _loop, load_model_state
+from genever.training import Saver, Trainer, World, _checkpoint, load_model_state
+from genever.training._averages import Averages
+from genever.training._saved import Live
 from genever_plugins.distiller.progressive import ProgressiveDistillation
 from genever_plugins.loss.flow_matching import FlowMatching
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 
@@ -31,27 +30,25 @@ def train(folder: Path, **parts: object) -> RunDirectory:
 
 
 class FullDisk:
-    """Writes until a file of one name is asked for."""
+    """Writes until something of one step is to be written."""
 
-    def __init__(self, name: str, step: int) -> None:
-        self.file, self.step = name, f"partial_{step:08d}"
+    def __init__(self, step: int) -> None:
+        self.step = f"partial_step_{step:08d}"
 
     def __call__(self, original):
-        def write(content: object, file: Path) -> None:
-            if Path(file).name == self.file and self.step in str(file):
-                Path(file).write_bytes(b"half")
-                raise RuntimeError("No space left on device")
-            original(content, file)
+        def write(*words: object, **named: object) -> object:
+            if self.step in " ".join(str(getattr(word, "path", word)) for word in (*words, *named.values())):
+                raise OSError("No space left on device")
+            return original(*words, **named)
 
         return write
 
 
-@pytest.mark.parametrize(("module", "name", "file"), [("torch", "save", "state.pt"), ("", "save_file", "model.safetensors")])
+@pytest.mark.parametrize(("module", "name"), [(torch, "save"), (_checkpoint.state_dict_saver, "save")])
 def test_full_disk_leaves_the_checkpoint_before_and_nothing_half_written(
-    module: str, name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: object, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner = getattr(_checkpoint, module) if module else _checkpoint
-    monkeypatch.setattr(owner, name, FullDisk(file, step=4)(getattr(owner, name)))
+    monkeypatch.setattr(module, name, FullDisk(step=4)(getattr(module, name)))
     with pytest.raises(OSError, match=r"the checkpoint of step 4 could not be written to .*No space left on device"):
         train(tmp_path)
     assert sorted(entry.name for entry in (tmp_path / "checkpoints").iterdir()) == ["constants_00", "step_00000002"]
@@ -83,16 +80,18 @@ class Killed(BaseException):
 def test_run_killed_between_two_rounds_ends_with_the_same_bits(
     wrote: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killing(run: RunDirectory, number: int, method: Method) -> None:
+    def killing(saver: Saver, number: int, live: Live) -> None:
         if number == 0 or wrote:
-            _checkpoint.save_constants(run, number, method)
+            save_constants(saver, number, live)
         if number == 1:
             raise Killed
+
+    save_constants = Saver.save_constants
 
     parts = {"distiller": ProgressiveDistillation(start_steps=8, end_steps=2), "loss": FlowMatching()}
     whole = train(tmp_path / "whole", **parts)
     with monkeypatch.context() as patched:
-        patched.setattr(_loop, "save_constants", killing)
+        patched.setattr(Saver, "save_constants", killing)
         with pytest.raises(Killed):
             train(tmp_path / "killed", **parts)
     killed = train(tmp_path / "killed", **parts)
@@ -116,13 +115,17 @@ def test_checkpoint_copies_no_frozen_weights(tmp_path: Path) -> None:
     teacher = nn.Linear(3, 3, bias=False)
     teacher.weight = nn.Parameter(torch.zeros(3, 3).as_subclass(Counted), requires_grad=False)
     model = nn.Linear(2, 2)
-    groups: Mapping = {"model": {f"model.{name}": p for name, p in model.named_parameters()}}
-    method = SimpleNamespace(
-        roles={"model": model, "teacher": teacher}, frozen=frozenset({"teacher"}), groups=lambda: groups, state_dict=dict
+    groups = {"model": {f"model.{name}": p for name, p in model.named_parameters()}}
+    live = Live(
+        roles={"model": model, "teacher": teacher},
+        frozen=frozenset({"teacher"}),
+        groups=groups,
+        averages=Averages({}, {}),
+        learners={},
     )
     run, Counted.copies = run_in(tmp_path), 0
-    folder = _checkpoint.save_checkpoint(
-        run, step=1, round_index=0, round_step=1, method=method, learners={}, averages=SimpleNamespace(copies={}), best={}
-    )
+    saver = Saver(run, World())
+    saver.save(live, {"step": 1, "round": 0}, {}, keep=None, always=set())
+    saver.finish()
     assert Counted.copies == 0
-    assert load_file(folder / "model.safetensors")["weight"].equal(model.weight)
+    assert load_model_state(run, 1, None)["weight"].equal(model.weight)

@@ -110,7 +110,7 @@ def test_run_killed_at_random_moments_ends_with_the_same_bits(
 @pytest.mark.parametrize(
     ("module", "name", "calls"),
     [
-        ("_checkpoint", "save_file", 8),
+        ("_checkpoint.state_dict_saver", "save", 8),
         ("_checkpoint.torch", "save", 3),
         ("_checkpoint.os", "rename", 5),
         ("_checkpoint.shutil", "rmtree", 9),

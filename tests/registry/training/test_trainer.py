@@ -10,7 +10,7 @@ import torch
 from genever.errors import UserError
 from genever.runs import RunDirectory
 from genever.testing import toy_composition
-from genever.training import Composition, NonFiniteError, Stopped, Trainer, read_index
+from genever.training import Composition, NonFiniteError, Stopped, Trainer, load_model_state, read_index
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -27,7 +27,7 @@ def trained(folder: Path, until: int | None = None, **parts: object) -> tuple[Ru
 
 
 def saved_model(run: RunDirectory) -> dict[str, Tensor]:
-    return load_file(run.checkpoint(run.saved_steps()[-1]) / "model.safetensors")
+    return load_model_state(run, run.saved_steps()[-1], None)
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,15 @@ def test_accumulated_batches_train_as_whole_ones(tmp_path: Path) -> None:
 
 def test_average_of_decay_zero_is_the_weights(tmp_path: Path) -> None:
     run, _ = trained(tmp_path, averages={"all": Decay(0.0)})
-    average = load_file(run.checkpoint(12) / "average-all.safetensors")
-    assert all(
-        average[f"model.{name}"].equal(weight) for name, weight in saved_model(run).items() if f"model.{name}" in average
-    )
-    assert average
+    average = load_model_state(run, 12, "all")
+    assert all(average[name].equal(weight) for name, weight in saved_model(run).items())
 
 
 def test_average_of_decay_one_stays_at_the_start(tmp_path: Path) -> None:
     start = {name: p.detach().clone() for name, p in toy_composition().model.named_parameters()}
     run, _ = trained(tmp_path, averages={"none": Decay(1.0)})
-    average = load_file(run.checkpoint(12) / "average-none.safetensors")
-    assert all(average[f"model.{name}"].equal(weight) for name, weight in start.items())
+    average = load_model_state(run, 12, "none")
+    assert all(average[name].equal(weight) for name, weight in start.items())
 
 
 def test_step_that_is_not_finite_stops_the_run_and_saves_its_batch(tmp_path: Path) -> None:
@@ -92,7 +89,7 @@ def test_step_that_is_not_finite_stops_the_run_and_saves_its_batch(tmp_path: Pat
     folder = next((tmp_path / "nonfinite").iterdir())
     told = json.loads((folder / "step.json").read_text())
     assert f"step {told['step']} " in str(caught.value)
-    assert load_file(folder / "batch.safetensors")["x_1"].shape[0] == 8
+    assert load_file(folder / "batch_0.safetensors")["x_1"].shape[0] == 8
 
 
 def test_checkpoint_before_a_bad_step_is_kept(tmp_path: Path) -> None:

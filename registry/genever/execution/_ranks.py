@@ -1,0 +1,129 @@
+"""Which of a run's processes this one is, and how they find each other."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed.distributed_c10d import Store
+
+from genever.runs import RunDirectory, write_whole
+from genever.training import World
+
+__all__ = ["Place", "joined"]
+
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """This process's place among those that train a run.
+
+    Args:
+        rank: its number. 0 speaks and writes.
+        size: number of processes.
+        local_rank: its number on this machine, which is that of its GPU.
+        num_nodes: machines. On one, nothing listens but on loopback.
+        attempt: names this start of the run's processes, unlike any other start's. '' = started by hand.
+        interface: the network interface by which processes talk. '' = loopback on one machine, else the host's own.
+        patience: seconds to wait for the others, at the start and in every exchange.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    num_nodes: int = 1
+    attempt: str = ""
+    interface: str = ""
+    patience: float = 600.0
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Place:
+        """As torch's launcher names it, or SLURM's srun; alone where neither does."""
+
+        def number(torch_name: str, slurm_name: str, default: int) -> int:
+            return int(environment.get(torch_name) or environment.get(slurm_name) or default)
+
+        return cls(
+            rank=number("RANK", "SLURM_PROCID", 0),
+            size=number("WORLD_SIZE", "SLURM_NTASKS", 1),
+            local_rank=number("LOCAL_RANK", "SLURM_LOCALID", 0),
+            num_nodes=number("GENEVER_NODES", "SLURM_STEP_NUM_NODES", 1),
+            attempt=environment.get("GENEVER_ATTEMPT", ""),
+            interface=environment.get("GENEVER_INTERFACE", ""),
+        )
+
+    @property
+    def world(self) -> World:
+        return World(rank=self.rank, size=self.size)
+
+    @property
+    def talks_over(self) -> str:
+        """The interface, '' = the host's own."""
+        return self.interface or ("lo" if self.num_nodes == 1 else "")
+
+
+@contextmanager
+def joined(place: Place, run: RunDirectory, device: torch.device) -> Iterator[World]:
+    """All processes of a run, joined through its directory; alone, there is nothing to join.
+
+    Raises:
+        RuntimeError: the others did not come in time.
+    """
+    if place.size == 1:
+        yield place.world
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if place.talks_over:
+        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = place.talks_over
+    meeting_point = run.path / f".meeting_{place.attempt}"
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+        store=_host(place, meeting_point) if place.rank == 0 else _guest(place, meeting_point),
+        rank=place.rank,
+        world_size=place.size,
+        timeout=timedelta(seconds=place.patience),
+    )
+    try:
+        yield place.world
+        dist.destroy_process_group()
+    finally:
+        if place.rank == 0:
+            meeting_point.unlink(missing_ok=True)
+
+
+def _host(place: Place, meeting_point: Path) -> Store:
+    """Rank 0 listens on a free port and writes down where."""
+    address = _LOOPBACK if place.talks_over == "lo" else socket.gethostbyname(socket.gethostname())
+    listening = socket.create_server((_LOOPBACK if place.talks_over == "lo" else "", 0), backlog=place.size)
+    port = listening.getsockname()[1]
+    store = TCPStore(
+        address,
+        port,
+        is_master=True,
+        wait_for_workers=False,
+        master_listen_fd=listening.detach(),
+        timeout=timedelta(seconds=place.patience),
+    )
+    write_whole(meeting_point, f"{address} {port}\n")
+    return store
+
+
+def _guest(place: Place, meeting_point: Path) -> Store:
+    until = time.monotonic() + place.patience
+    while not meeting_point.exists():
+        if time.monotonic() > until:
+            raise RuntimeError(f"rank 0 did not come within {place.patience:.0f} s: there is no {meeting_point}")
+        time.sleep(0.05)
+    address, port = meeting_point.read_text(encoding="utf-8").split()
+    return TCPStore(address, int(port), timeout=timedelta(seconds=place.patience))
