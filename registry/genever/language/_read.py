@@ -48,9 +48,13 @@ class Experiment:
         reader.layers(Path(path))
         return cls(Path(path), reader)
 
-    def with_bindings(self, bindings: Sequence[str]) -> Config:
-        """The experiment under what `-b` says; the n-th binding's problems stand at the file '-b', line n."""
-        return self._reader.read(self.path, tuple(bindings), ())
+    def with_bindings(self, bindings: Sequence[str], *, start: Config | None = None) -> Config:
+        """The experiment under what `-b` says; the n-th binding's problems stand at the file '-b', line n.
+
+        Args:
+            start: composes the run that `train.start` names by '<experiment>/<id>' and that is not there yet.
+        """
+        return self._reader.read(self.path, tuple(bindings), (), start)
 
 
 class _Reader:
@@ -69,8 +73,13 @@ class _Reader:
         layers.add_file(path)
         return layers
 
-    def read(self, path: Path, bindings: Sequence[str], chain: tuple[str, ...]) -> Config:
-        """Reads a file; `chain` names the experiments whose start led here."""
+    def read(self, path: Path, bindings: Sequence[str], chain: tuple[str, ...], planned: Config | None = None) -> Config:
+        """Reads a file.
+
+        Args:
+            chain: the experiments whose start led here.
+            planned: composes the run that it starts from. None = that is looked up.
+        """
         layers = self.layers(path).copy()
         layers.add_bindings(bindings)
         expansion = Expansion(layers.macros)
@@ -83,12 +92,15 @@ class _Reader:
             complete=layers.complete,
             readable=layers.readable,
         )
-        return self._with_start(config, chain)
+        return self._with_start(config, chain, planned)
 
-    def _with_start(self, config: Config, chain: tuple[str, ...]) -> Config:
+    def _with_start(self, config: Config, chain: tuple[str, ...], planned: Config | None) -> Config:
         binding = config.bindings.get(START)
         if binding is None or not isinstance(binding.value, str) or config.path.name == FROZEN:
             return config
+        if planned:
+            start = Start(binding.value, run=self.runs_root / binding.value, pinned=binding.value)
+            return self._inheriting(config, start, binding, planned)
         start = self._start(binding.value, config.path)
         chain = (*chain, config.name)
         if start is None:

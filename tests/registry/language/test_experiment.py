@@ -95,3 +95,18 @@ def test_one_variant_leaves_nothing_behind_in_the_next(
     experiment = Experiment.open("x.gin", catalog=catalog)
     assert check(experiment.with_bindings(["train.stepz = 3", "M = 3", "train.steps = %M"]), catalog)
     assert outcome(experiment.with_bindings([]), catalog) == outcome(read("x.gin", catalog=catalog), catalog)
+
+
+def test_experiment_takes_over_from_a_run_that_is_planned(
+    catalog: Catalog, good: str, write: Callable[[dict[str, str]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write({"experiments/digits/pretrain.gin": good, **FILES})
+    base = Experiment.open("experiments/digits/pretrain.gin", catalog=catalog).with_bindings(["DiT.width = 7"])
+    later = Experiment.open("experiments/digits/later.gin", catalog=catalog)
+    config = later.with_bindings(["train.start = 'digits/pretrain/next'"], start=base)
+    resolved = resolve(config, catalog)
+    assert "backbone.DiT.width = 7  # start, -b" in resolved.text
+    assert "train.start = 'digits/pretrain/next'  # -b" in resolved.text
+    assert resolved.start is not None
+    assert resolved.start.pinned == "digits/pretrain/next"
