@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, cast
 
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from genever.values import Condition, ConditionSpec, LatentSpec
@@ -42,9 +42,9 @@ class UNet:
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
-    widths: Sequence[int] = (128, 256, 256)
+    widths: Annotated[Sequence[Annotated[int, Ge(1)]], MinLen(1)] = (128, 256, 256)
     blocks: Annotated[int, Ge(1)] = 2
-    attention_levels: Sequence[int] = (1, 2)
+    attention_levels: Sequence[Annotated[int, Ge(0)]] = (1, 2)
     head_width: Annotated[int, Ge(1)] = 32
     groups: Annotated[int, Ge(1)] = 32
     time_scale: float = 1000.0

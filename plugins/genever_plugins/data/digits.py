@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from annotated_types import Interval, MinLen
 from genever.values import DataSpec
 from jaxtyping import Bool, Float, Int
 from sklearn.datasets import load_digits
@@ -41,7 +42,7 @@ class Digits:
     provides: ClassVar[tuple[str, ...]] = ("labels",)
     needs: ClassVar[tuple[str, ...]] = ()
 
-    classes: Sequence[int] | None = None
+    classes: Annotated[Sequence[Annotated[int, Interval(ge=0, le=9)]], MinLen(1)] | None = None
     style: Literal["plain", "inverted", "mirrored", "quarter_turn", "bold", "striped"] = "plain"
 
     def __post_init__(self) -> None:

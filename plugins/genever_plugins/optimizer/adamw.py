@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Len, Lt
 from genever.slots import Schedule
 from torch import nn
 
@@ -37,7 +37,7 @@ class AdamW:
     infrastructure: ClassVar[tuple[str, ...]] = ("fused",)
 
     lr: Annotated[float, Gt(0)] = 1e-4
-    betas: Sequence[float] = (0.9, 0.999)
+    betas: Annotated[Sequence[Annotated[float, Ge(0), Lt(1)]], Len(2, 2)] = (0.9, 0.999)
     weight_decay: Annotated[float, Ge(0)] = 0.0
     eps: Annotated[float, Gt(0)] = 1e-8
     schedule: Schedule | None = None

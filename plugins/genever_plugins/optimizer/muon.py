@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Len, Lt
 from genever.slots import Schedule
 from torch import nn
 
@@ -46,7 +46,7 @@ class Muon:
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.95
     weight_decay: Annotated[float, Ge(0)] = 0.0
     adamw_lr: Annotated[float, Gt(0)] = 3e-4
-    adamw_betas: Sequence[float] = (0.9, 0.95)
+    adamw_betas: Annotated[Sequence[Annotated[float, Ge(0), Lt(1)]], Len(2, 2)] = (0.9, 0.95)
     outer: Sequence[str] = ("embed", "head", "final", "proj_out", "norm_out")
     schedule: Schedule | None = None
     fused: bool = True

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, MinLen
 from genever.training import Composition, Tuned, named_parameters
 from peft import LoraConfig, LoraModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
@@ -53,7 +53,7 @@ class LoRA:
 
     rank: Annotated[int, Ge(1)] = 16
     alpha: Annotated[float, Gt(0)] | None = None
-    targets: Sequence[str] | None = None
+    targets: Annotated[Sequence[str], MinLen(1)] | None = None
     rank_stabilised: bool = False
     init: Literal["kaiming", "gaussian"] = "kaiming"
 

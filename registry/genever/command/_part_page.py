@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["example", "page"]
 
-_SIGNS = {"Gt": ">", "Ge": "≥", "Lt": "<", "Le": "≤"}
+_SIGNS = {"Gt": ">", "Ge": "≥", "Lt": "<", "Le": "≤", "MinLen": "length ≥", "MaxLen": "length ≤"}
 _SAMPLES = {"str": "'...'", "bool": "True", "int": "1000", "float": "1.0"}
 
 
@@ -70,6 +70,7 @@ def _surfaces(catalog: Catalog) -> list[Surface]:
 
 
 def _wrapped(annotation: str, value: str) -> str:
+    annotation = annotation.removeprefix("Annotated[")
     if annotation.startswith("Mapping["):
         return f"{{'name': {value}}}"
     return f"[{value}]" if annotation.startswith(("Sequence[", "tuple[", "list[")) else value
@@ -149,5 +150,9 @@ def _limit(node: ast.expr) -> str:
     match node:
         case ast.Call(func=ast.Name(id=name), args=[value]) if name in _SIGNS:
             return f"{_SIGNS[name]} {ast.unparse(value)}"
+        case ast.Call(func=ast.Name(id="Interval"), keywords=words):
+            return ", ".join(f"{_SIGNS[(word.arg or '').capitalize()]} {ast.unparse(word.value)}" for word in words)
+        case ast.Call(func=ast.Name(id="Len"), args=[low, high]) if ast.unparse(low) == ast.unparse(high):
+            return f"length {ast.unparse(low)}"
         case _:
             return ast.unparse(node)

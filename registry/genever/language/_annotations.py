@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
+from typing import Any
 
 from genever.language._kinds import (
     BOUNDS,
@@ -20,10 +23,13 @@ from genever.language._kinds import (
     OneOf,
     Part,
     Plain,
+    Sized,
 )
 
 __all__ = ["kind_of"]
 
+#: What the arguments of metadata mean by their place, where it has more than one or another name than they.
+_PLACES = {"Len": ("min_length", "max_length"), "MinLen": ("min_length",), "MaxLen": ("max_length",), "Interval": ()}
 _MAPPINGS = ("Mapping", "dict", "Dict", "MutableMapping")
 
 
@@ -89,11 +95,21 @@ def _union(kinds: list[Kind]) -> Kind:
 
 
 def _annotated(kind: Kind, metadata: list[ast.expr]) -> Kind:
-    bounds: list[tuple[str, float]] = []
-    for item in metadata:
-        if isinstance(item, ast.Call):
-            name = _last_name(item.func)
-            given = [(name.lower(), arg) for arg in item.args] if name != "Interval" else []
-            given += [(word.arg or "", word.value) for word in item.keywords]
-            bounds += [(bound, ast.literal_eval(value)) for bound, value in given if bound in BOUNDS]
-    return Bounded(kind, tuple(bounds)) if bounds else kind
+    said = [pair for item in metadata if isinstance(item, ast.Call) for pair in _limits(item)]
+    limits = [(name, value) for name, value in said if value is not None]
+    bounds = tuple((name, value) for name, value in limits if name in BOUNDS)
+    low = [value for name, value in limits if name == "min_length"]
+    high = [value for name, value in limits if name == "max_length"]
+    kind = Bounded(kind, bounds) if bounds else kind
+    return Sized(kind, max(low, default=0), min(high, default=None)) if any(low) or high else kind
+
+
+def _limits(metadata: ast.Call) -> Iterator[tuple[str, Any]]:
+    """What Ge(1), Interval(ge=0, lt=1) or Len(1, 3) says, by name."""
+    name = _last_name(metadata.func)
+    said = [*zip(_PLACES.get(name, (name.lower(),)), metadata.args, strict=False)]
+    said += [(word.arg or "", word.value) for word in metadata.keywords]
+    for limit, value in said:
+        # A limit that is no literal is passed over.
+        with suppress(ValueError):
+            yield limit, ast.literal_eval(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -28,6 +28,7 @@ __all__ = [
     "OneOf",
     "Part",
     "Plain",
+    "Sized",
     "Slots",
     "slots_in",
 ]
@@ -232,6 +233,53 @@ class Bounded:
 
 
 @dataclass(frozen=True)
+class Sized:
+    """Annotated[kind, Len(...)]: a text, list or mapping of some length.
+
+    Args:
+        low: the least number of items.
+        high: the greatest. None = any.
+    """
+
+    kind: Kind
+    low: int
+    high: int | None
+
+    @property
+    def wanted(self) -> str:
+        what, comma, items = self.kind.wanted.partition(",")
+        return f"{what} of {self._length()}{comma}{items}"
+
+    def _length(self) -> str:
+        unit = "character" if self.kind == Plain("str") else "entry" if isinstance(self.kind, Mapped) else "item"
+        units = "entries" if unit == "entry" else f"{unit}s"
+        if self.high is None:
+            return f"at least {self.low} {unit if self.low == 1 else units}"
+        if self.low == self.high or self.low == 0:
+            return f"{'' if self.low else 'at most '}{self.high} {unit if self.high == 1 else units}"
+        return f"{self.low} to {self.high} {units}"
+
+    def complaint(self, value: object, slots: Slots) -> Complaint | None:
+        complaint = self.kind.complaint(value, slots)
+        if complaint and not complaint.where:
+            return replace(complaint, wanted=self.wanted, hint=complaint.hint if self.low <= 1 else "")
+        # What is said of one item says less than what is wrong with the whole.
+        fits = not isinstance(value, str | list | tuple | dict) or self._fits(value)
+        return complaint if fits else Complaint(self.wanted, described(value))
+
+    def _fits(self, value: Collection[object]) -> bool:
+        return self.low <= len(value) <= (len(value) if self.high is None else self.high)
+
+    def normal(self, value: object) -> object:
+        return self.kind.normal(value)
+
+    def example(self, slots: Slots) -> str:
+        if isinstance(self.kind, Listed) and self.kind.each:
+            return replace(self.kind, each=None, places=(self.kind.each,) * max(self.low, 1)).example(slots)
+        return self.kind.example(slots)
+
+
+@dataclass(frozen=True)
 class Either:
     """A union."""
 
@@ -239,7 +287,8 @@ class Either:
 
     @property
     def wanted(self) -> str:
-        return " or ".join(kind.wanted for kind in self.kinds)
+        # What tells of its items comes last, so that its end is theirs.
+        return " or ".join(sorted((kind.wanted for kind in self.kinds), key=lambda wanted: "," in wanted))
 
     def complaint(self, value: object, slots: Slots) -> Complaint | None:
         complaints = [kind.complaint(value, slots) for kind in self.kinds]
@@ -282,7 +331,7 @@ class Listed:
 
     def complaint(self, value: object, slots: Slots) -> Complaint | None:
         if not isinstance(value, list | tuple) or not isinstance(value, self.types) or not self._counts(value):
-            return Complaint(self.wanted, described(value), hint=self._hint(value))
+            return Complaint(self.wanted, described(value), hint=self._hint(value, slots))
         found = ((n, kind.complaint(item, slots)) for n, (kind, item) in enumerate(self._pairs(value)))
         return next((replace(c, where=f"[{n}]{c.where}") for n, c in found if c), None)
 
@@ -293,11 +342,10 @@ class Listed:
         kinds = self.places if self.places is not None else (self.each or Anything(),) * len(value)
         return zip(kinds, value, strict=True)
 
-    def _hint(self, value: object) -> str:
-        if isinstance(value, self.types):
-            return ""
+    def _hint(self, value: object, slots: Slots) -> str:
         items = value if isinstance(value, list | tuple) else [value]
-        return f"Write {shown(tuple(items) if self.types == (tuple,) else list(items))}."
+        meant = tuple(items) if self.types == (tuple,) else list(items)
+        return "" if isinstance(value, self.types) or self.complaint(meant, slots) else f"Write {shown(meant)}."
 
     def normal(self, value: object) -> object:
         assert isinstance(value, list | tuple)
@@ -399,7 +447,7 @@ def slots_in(kind: Kind) -> Iterator[str]:
     match kind:
         case Part(slot):
             yield slot
-        case Guarded(inner) | Bounded(inner, _):
+        case Guarded(inner) | Bounded(inner) | Sized(inner):
             yield from slots_in(inner)
         case Either(kinds):
             for inner in kinds:

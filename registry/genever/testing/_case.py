@@ -109,6 +109,7 @@ def _within(limits: list[tuple[str, str]]) -> float:
 
 
 def _wrapped(annotation: str, toy: object) -> object:
+    annotation = annotation.removeprefix("Annotated[")
     if annotation.startswith("Mapping["):
         return {"toy": toy}
     return (toy,) if annotation.startswith(("Sequence[", "tuple[", "list[")) else toy

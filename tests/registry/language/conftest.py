@@ -54,7 +54,15 @@ STAGE = part(
 )
 
 PARTS = (
-    part("data.Digits", split="str = 'train'", more={"provides": ("labels",)}),
+    part(
+        "data.Digits",
+        split="Annotated[str, MinLen(1)] = 'train'",
+        classes="Annotated[Sequence[Annotated[int, Interval(ge=0, le=9)]], MinLen(1)] | None = None",
+        crop="Annotated[Sequence[Annotated[int, Ge(1)]], Len(2, 2)] = (8, 8)",
+        levels="Annotated[tuple[Annotated[int, Ge(1)], ...], Len(1, 3)] = (1,)",
+        names="Annotated[Mapping[str, int], MaxLen(1)] | None = None",
+        more={"provides": ("labels",)},
+    ),
     part("loss.FlowMatching", path="Path | None = None", huber="Annotated[float, Ge(0)] = 0.0"),
     part("loss.Huber", inner="Loss"),
     part("path.Linear"),

@@ -22,7 +22,8 @@ BETA = '''
 from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
-from annotated_types import Gt
+from collections.abc import Sequence
+from annotated_types import Gt, Interval, Len, MinLen
 
 @dataclass(frozen=True, kw_only=True)
 class AcmeBeta:
@@ -34,6 +35,8 @@ class AcmeBeta:
         a: weight near data.
         b: weight near noise. None = a.
         form: which form of it.
+        ends: the least and the greatest time.
+        name: of it.
 
     References:
         Euler, Institutionum calculi integralis, 1768.
@@ -45,6 +48,8 @@ class AcmeBeta:
     a: Annotated[float, Gt(0)]
     b: Annotated[float, Gt(0)] | None = None
     form: Literal["first", "second"] = "first"
+    ends: Annotated[Sequence[Annotated[float, Interval(ge=0, le=1)]], Len(2, 2)] = (0, 1)
+    name: Annotated[str, MinLen(1)] = "b"
 '''
 
 
@@ -69,17 +74,20 @@ def test_part_shows_all_that_it_says_of_itself(acme: Path, capsys: Capture) -> N
     assert (
         capsys.readouterr().out
         == f"""sampler.AcmeBeta
-class of plugin acme_cmd (acme_cmd-dist 1.0), {acme / "beta.py"}:8
+class of plugin acme_cmd (acme_cmd-dist 1.0), {acme / "beta.py"}:9
 
 t ~ Beta(a, b).
 
 It is flexible.
 
 Parameters
-  NAME  TYPE                DEFAULT     MEANING
-  a     float > 0           (required)  weight near data.
-  b     float > 0 | None    None        weight near noise. None = a.
-  form  'first' | 'second'  'first'     which form of it.
+  NAME  TYPE                      DEFAULT     MEANING
+  a     float > 0                 (required)  weight near data.
+  b     float > 0 | None          None        weight near noise. None = a.
+  form  'first' | 'second'        'first'     which form of it.
+  ends  Sequence[float ≥ 0, ≤ 1]  (0, 1)      the least and the greatest time.
+        length 2
+  name  str length ≥ 1            'b'         of it.
 
 Needs
   loss.velocity
