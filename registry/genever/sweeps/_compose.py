@@ -1,0 +1,54 @@
+"""From bindings to what they compose: every experiment of a sweep is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from genever.language import Config, Experiment, Resolved, resolve
+from genever.language._values import source
+from genever.parts import Catalog
+
+__all__ = ["START", "Composer", "start_binding"]
+
+START = "train.start"
+
+
+class Composer:
+    """Reads and freezes experiments under many bindings.
+
+    Args:
+        root: where the runs are that an experiment may start from.
+        starts: which run each `train.start` was found to mean, '<experiment>/<id>' by what the experiment says. It stays so:
+            another run of that name that finishes later changes nothing.
+    """
+
+    def __init__(self, catalog: Catalog, root: Path, starts: dict[str, str] | None = None) -> None:
+        self.catalog, self.root = catalog, root
+        self.starts = {} if starts is None else dict(starts)
+        self._open = cache(lambda file: Experiment.open(file, catalog=catalog, runs_root=root))
+
+    def config(self, file: Path, bindings: Sequence[str], *, start: Config | None = None) -> Config:
+        """Arguments as `Experiment.open` and `Experiment.with_bindings` take them."""
+        experiment = self._open(file)
+        config = experiment.with_bindings(bindings, start=start)
+        if start is not None or config.start is None or config.start.run is None:
+            return config
+        kept = self.starts.setdefault(config.start.written, config.start.pinned)
+        if kept == config.start.pinned or not self._is_run(kept):
+            return config
+        others = [binding for binding in bindings if binding.partition("=")[0].strip() != START]
+        return experiment.with_bindings([*others, start_binding(kept)])
+
+    def freeze(self, file: Path, bindings: Sequence[str]) -> Resolved:
+        """What a run of this freezes. Raises UserError with every mistake."""
+        return resolve(self.config(file, bindings), self.catalog)
+
+    def _is_run(self, name: str) -> bool:
+        return any((folder / "resolved.gin").is_file() for folder in (Path(name), self.root / name))
+
+
+def start_binding(run: str) -> str:
+    """What makes a stage start from a run, '<experiment>/<id>'."""
+    return f"{START} = {source(run)}"

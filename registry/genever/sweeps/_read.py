@@ -1,0 +1,255 @@
+"""From a sweep file to a sweep: everything that is wrong with it is said at once, with its line."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from genever.errors import UserError
+from genever.language._problems import Place, Problem, did_you_mean, listed, shown_path
+from genever.sweeps._axes import MAX_RUNS, axes, point
+from genever.sweeps._distributions import Normal
+from genever.sweeps._document import Fields, Items, Node, Scalar, read_document
+from genever.sweeps._drawn import over
+from genever.sweeps._section import Mistakes, Section
+from genever.sweeps._sweep import Point, Search, Setting, Stage, Sweep
+
+__all__ = ["read_sweep"]
+
+#: What every stage may say, and what it may say in a file of one stage alone.
+_RESOURCES = ("on", "limit", "runs_per_job", "resources")
+_COMPOSED = ("experiment", "vary", "fixed")
+_FILE = ("name", "on_failure")
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+START = "train.start"
+
+
+def read_sweep(path: Path | str, *, folder: Path | None = None, name: str | None = None) -> Sweep:
+    """Reads a sweep file.
+
+    Args:
+        folder: what its paths are relative to. None = the folder it lies in.
+        name: None = as the file says, else the file's own name without its suffix.
+
+    Raises:
+        UserError: with every mistake of the file.
+    """
+    path = Path(path)
+    mistakes = Mistakes()
+    sweep = _Reader(path, folder or path.parent, mistakes).sweep(name)
+    if mistakes.found or sweep is None:
+        found = sorted(dict.fromkeys(mistakes.found), key=lambda problem: problem.line)
+        num = f"{len(found)} mistake{'s' * (len(found) > 1)}"
+        raise UserError("\n".join([f"{shown_path(path)} has {num}; nothing was submitted.", *map(str, found)]))
+    return sweep
+
+
+class _Reader:
+    def __init__(self, path: Path, folder: Path, mistakes: Mistakes) -> None:
+        self.path, self.folder, self.mistakes = path, folder, mistakes
+        self.shown = shown_path(path)
+
+    def sweep(self, name: str | None) -> Sweep | None:
+        node = read_document(self.path, self.shown)
+        if isinstance(node, Problem):
+            self.mistakes.found.append(node)
+            return None
+        if not isinstance(node, Fields):
+            self.mistakes.add(
+                node.place, f"The file is {node}, and must be a mapping. Begin it with 'experiment: FILE.gin'."
+            )
+            return None
+        is_lifecycle = any(key.text == "stages" for key, _ in node.fields)
+        keys = (*_FILE, *_RESOURCES, "stages") if is_lifecycle else (*_FILE, *_COMPOSED, "search", *_RESOURCES)
+        section = Section(node, "", keys, self.mistakes)
+        stages = tuple(self._stages(section)) if is_lifecycle else (self._stage(section, "", None, {}),)
+        sweep = Sweep(
+            path=self.path.absolute(),
+            name=name or self._name(section),
+            text=self.path.read_text(encoding="utf-8-sig"),
+            stages=stages,
+            on_failure=section.one_of("on_failure", ("continue", "stop")) or "continue",
+        )
+        if not self.mistakes.found:
+            self._check_size(sweep)
+        return sweep
+
+    def _name(self, section: Section) -> str:
+        name = section.text("name") or self.path.stem
+        if not _NAME.fullmatch(name):
+            place = section.places.get("name", Place(self.shown, 1))
+            self.mistakes.add(place, f"The sweep is called {name!r}. Write 'name:' with letters, digits, '.', '_' and '-'.")
+        return name
+
+    def _stages(self, section: Section) -> Iterator[Stage]:
+        node = section.items("stages", "[{name: base, experiment: pretrain.gin}, {name: align, experiment: repa.gin}]")
+        before: list[str] = []
+        for item in node.items if node else ():
+            if not isinstance(item, Fields):
+                self.mistakes.add(
+                    item.place, f"stages holds {item}. Write a mapping, such as {{name: base, experiment: a.gin}}."
+                )
+                continue
+            stage = Section(item, "stages", ("name", "after", *_COMPOSED, *_RESOURCES), self.mistakes)
+            name = stage.text("name") or ""
+            if "name" not in stage.nodes:
+                stage.missing("name", "Name each stage, such as name: base.")
+            elif name in before:
+                stage.wrong("name", "An earlier stage has that name. Give each its own.")
+            elif name and not _NAME.fullmatch(name):
+                stage.wrong("name", "Write it with letters, digits, '.', '_' and '-'.")
+            yield self._stage(stage, name, self._after(stage, before), _resources(section))
+            before.append(name)
+
+    def _after(self, section: Section, before: list[str]) -> str | None:
+        """The stage that one starts from: as it says, else the one before it."""
+        node = section.nodes.get("after")
+        if node is None:
+            return before[-1] if before else None
+        if isinstance(node, Scalar) and node.value is None:
+            return None
+        if isinstance(node, Scalar) and node.value in before:
+            return str(node.value)
+        hint = did_you_mean(node.text, before) if isinstance(node, Scalar) else ""
+        section.wrong(
+            "after", f"It must be a stage above this one ({listed(dict.fromkeys(before))}), or null for none.{hint}"
+        )
+        return None
+
+    def _stage(self, section: Section, name: str, after: str | None, inherited: Mapping[str, Node]) -> Stage:
+        """One stage; what it does not say of its resources is `inherited` from the file."""
+        label = f"stages.{name}." if name else ""
+        varies = section.fields("vary", "{grid: {AdamW.lr: [1e-3, 3e-3]}, seeds: 3}")
+        fixed = section.fields("fixed", "{train.steps: 500}")
+        search = section.fields("search", "{metric: fd, num: 30, over: {AdamW.lr: {log_uniform: [1e-4, 1e-2]}}}")
+        if varies and search:
+            section.mistakes.add(
+                section.places["search"], "A file has 'vary' or 'search', not both. Take one out, or make two files."
+            )
+        stage = Stage(
+            name=name,
+            experiment=self._experiment(section),
+            place=section.places.get("experiment", section.place),
+            after=after,
+            axes=axes(varies, f"{label}vary", self.mistakes) if varies else (),
+            fixed=point(fixed, f"{label}fixed", self.mistakes) if fixed else (),
+            search=self._search(search) if search else None,
+            profile=section.text("on") or _text(inherited.get("on")),
+            overrides=self._overrides(section, inherited),
+            runs_per_job=section.integer("runs_per_job") or _integer(inherited.get("runs_per_job")) or 1,
+        )
+        self._complain_of_keys(stage)
+        return stage
+
+    def _experiment(self, section: Section) -> Path:
+        written = section.text("experiment")
+        if "experiment" not in section.nodes:
+            section.missing(
+                "experiment", "Name the gin file to vary, relative to this file, such as experiment: ../digits/pretrain.gin."
+            )
+        if written is None:
+            return self.path
+        path = self.folder / Path(written).expanduser()
+        if not path.is_file():
+            hint = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.gin")))
+            section.wrong("experiment", f"There is no file {shown_path(path)}.{hint}")
+        return path
+
+    def _overrides(self, section: Section, inherited: Mapping[str, Node]) -> dict[str, str]:
+        """What the stage asks of the profile, as read_profile takes it, each with its place."""
+        found: dict[str, str] = {}
+        section.fields("resources", "{minutes: 20}")
+        section.integer("limit")
+        for nodes in (inherited, section.nodes):
+            resources = nodes.get("resources")
+            found |= dict(_dotted(resources)) if isinstance(resources, Fields) else {}
+            limit = nodes.get("limit")
+            found |= {f"limit={limit.text}": str(limit.place)} if isinstance(limit, Scalar) else {}
+        return found
+
+    def _search(self, node: Fields) -> Search:
+        section = Section(node, "search", ("metric", "direction", "num", "seed", "over"), self.mistakes)
+        for key, what in (
+            ("metric", "Say what is to get better, such as metric: fd."),
+            ("num", "Say how many runs it may take."),
+        ):
+            if key not in section.nodes:
+                section.missing(key, what)
+        distributions, places = over(section)
+        for key, one in distributions.items():
+            if isinstance(one, Normal):
+                self.mistakes.add(
+                    places[key], f"search.over.{key} is normal, which a search does not know. Write uniform with two bounds."
+                )
+        num = section.integer("num") or 1
+        if num > MAX_RUNS:
+            section.wrong("num", f"A search has at most {MAX_RUNS:,} runs.")
+        return Search(
+            metric=section.text("metric") or "",
+            direction=section.one_of("direction", ("minimize", "maximize")) or "minimize",
+            num=num,
+            seed=section.integer("seed", least=0) or 0,
+            over=distributions,
+            places=places,
+        )
+
+    def _complain_of_keys(self, stage: Stage) -> None:
+        """A key that is set in two blocks, or one that the stage sets itself."""
+        blocks = [*stage.axes, (stage.fixed,)]
+        firsts: list[Setting] = [_first(block, key) for block in blocks for key in dict.fromkeys(_keys(block))]
+        firsts += [Setting(key, "", place) for key, place in (stage.search.places.items() if stage.search else ())]
+        counts = Counter(setting.key for setting in firsts)
+        for key in [key for key, count in counts.items() if count > 1]:
+            one, other = [setting.place for setting in firsts if setting.key == key][:2]
+            self.mistakes.add(other, f"{key} is set in line {one.line} already. Set each key in one block.")
+        for setting in firsts:
+            if setting.key == START and stage.after is not None:
+                message = (
+                    f"train.start is set by 'after', which is the stage {stage.after!r}. Leave it out, or write after: null."
+                )
+                self.mistakes.add(setting.place, message)
+
+    def _check_size(self, sweep: Sweep) -> None:
+        num = sum(sweep.sizes.values())
+        if num > MAX_RUNS:
+            self.mistakes.add(
+                Place(self.shown, 1), f"The sweep has {num:,} runs, and at most {MAX_RUNS:,} are allowed. Vary less."
+            )
+
+
+def _resources(section: Section) -> dict[str, Node]:
+    return {key: section.nodes[key] for key in _RESOURCES if key in section.nodes}
+
+
+def _text(node: Node | None) -> str | None:
+    return node.text if isinstance(node, Scalar) else None
+
+
+def _integer(node: Node | None) -> int | None:
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, int) else None
+
+
+def _dotted(node: Fields, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in node.fields:
+        if isinstance(value, Fields):
+            yield from _dotted(value, f"{prefix}{key.text}.")
+        else:
+            yield f"{prefix}{key.text}={_yaml(value)}", str(key.place)
+
+
+def _yaml(node: Node) -> str:
+    """A value as YAML on one line."""
+    if isinstance(node, Items):
+        return f"[{', '.join(map(_yaml, node.items))}]"
+    assert isinstance(node, Scalar)
+    return repr(node.text) if node.quoted else node.text
+
+
+def _keys(block: tuple[Point, ...]) -> Iterator[str]:
+    return (setting.key for one in block for setting in one)
+
+
+def _first(block: tuple[Point, ...], key: str) -> Setting:
+    return next(setting for one in block for setting in one if setting.key == key)
