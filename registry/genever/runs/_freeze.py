@@ -1,0 +1,53 @@
+"""From a resolved experiment to a run's directory that holds all that the run is."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genever.errors import UserError
+from genever.runs._directory import RunDirectory, git_state, write_whole
+
+if TYPE_CHECKING:
+    from genever.language import Resolved
+    from genever.parts import Catalog
+
+__all__ = ["create_run", "surroundings"]
+
+
+def surroundings(catalog: Catalog, folder: Path) -> dict[str, Any]:
+    """What a run remembers of where it was made: the commit of a folder, and versions."""
+    return {
+        "git": git_state(folder.resolve()),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("genever", "torch", "gin-config", "diffusers", "peft")},
+        "plugins": {report.name: report.version for report in catalog.reports if report.parts},
+    }
+
+
+def create_run(resolved: Resolved, root: Path, facts: Mapping[str, Any]) -> RunDirectory:
+    """Freezes a resolved experiment into a new run's directory.
+
+    Args:
+        facts: `surroundings`, and what else the run should remember.
+
+    Raises:
+        UserError: what it starts from has not run yet.
+    """
+    facts = {**facts, "experiment": resolved.name, "identity": resolved.identity}
+    if resolved.start is not None:
+        if resolved.start.run is None:
+            raise UserError(resolved.note)
+        origin = RunDirectory(resolved.start.run)
+        facts["start"] = {
+            "name": resolved.start.written,
+            "run": str(origin.path.resolve()),
+            "identity": origin.facts.get("identity"),
+        }
+    directory = RunDirectory.create(root, resolved.name, resolved.identity, facts)
+    write_whole(directory.path / "resolved.json", resolved.json)
+    write_whole(directory.resolved, resolved.text)
+    return directory
