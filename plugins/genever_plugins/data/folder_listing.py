@@ -69,8 +69,8 @@ def list_folder(root: Path, *, validation_share: float, caption_column: str | No
         )
     train, validation = splits if len(splits) == 2 else _held_out(splits[0], root, validation_share)
     return Listing(
-        train=tuple(train),
-        validation=tuple(validation),
+        train=_in_turns(train),
+        validation=_in_turns(validation),
         classes=_classes([*train, *validation]),
         captions=bool(captions),
     )
@@ -103,6 +103,17 @@ def _held_out(entries: Sequence[Entry], root: Path, share: float) -> tuple[Seque
     order = sorted(entries, key=lambda entry: blake2b(entry.file.relative_to(root).as_posix().encode()).digest())
     held = set(order[:num])
     return [entry for entry in entries if entry not in held], [entry for entry in entries if entry in held]
+
+
+def _in_turns(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The first image of every folder, then the second of every folder, and so on: the first few stand for all."""
+    seen: dict[str | None, int] = {}
+
+    def turn(entry: Entry) -> int:
+        seen[entry.group] = seen.get(entry.group, 0) + 1
+        return seen[entry.group]
+
+    return tuple(sorted(entries, key=turn))
 
 
 def _classes(entries: Sequence[Entry]) -> tuple[str, ...] | None:

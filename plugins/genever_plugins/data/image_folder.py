@@ -30,9 +30,10 @@ class ImageFolder:
 
     Splits: the subfolder `train`, and `validation` (else `test`), where there is a `train`; otherwise, or without a second
     one, a share of the images is held out by a hash of their paths. Labels: the names of the images' folders in
-    alphabetical order, where every image lies in one and there are at least two. Captions: `metadata.jsonl` or
-    `metadata.csv` anywhere in the folder, with `file_name` relative to it and the caption. Hidden files and files that are
-    no images are left out. Every image is read once at the start, so a damaged one is found then, and never at night.
+    alphabetical order, where every image lies in one and there are at least two. Folders take turns, an image of each, so
+    that whoever looks at the first images of a split sees every class. Captions: `metadata.jsonl` or `metadata.csv`
+    anywhere in the folder, with `file_name` relative to it and the caption. Hidden files and files that are no images are
+    left out. Every image is read once at the start, so a damaged one is found then, and never at night.
 
     Args:
         path: the folder.

@@ -83,6 +83,15 @@ def test_image_folder_takes_labels_from_folders_alike_in_both_splits(tmp_path):
     assert part(tmp_path).build("validation").spec.num_classes == 3
 
 
+def test_image_folder_shows_an_image_of_every_class_first(tmp_path):
+    folder_of(
+        tmp_path, *(f"{split}/{name}.png" for split in ("train", "test") for name in ("a/1", "a/2", "a/3", "b/4", "c/5"))
+    )
+    (tmp_path / "train/c/6.png").write_bytes((tmp_path / "train/c/5.png").read_bytes())
+    assert names(all_of(tmp_path)) == ["1.png", "4.png", "5.png", "2.png", "6.png", "3.png"]
+    assert all_of(tmp_path, "validation").labels.tolist() == [0, 1, 2, 0, 0]
+
+
 @pytest.mark.parametrize("files", [("a.png", "b.png"), ("one/a.png", "one/b.png"), ("one/a.png", "two/b.png", "c.png")])
 def test_image_folder_has_no_labels_where_folders_do_not_tell_classes_apart(tmp_path, files):
     folder_of(tmp_path, *files)
