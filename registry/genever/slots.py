@@ -365,7 +365,7 @@ class Guidance(Protocol):
 
 @runtime_checkable
 class Metric(Protocol):
-    """Judges what a model makes."""
+    """Judges what a model makes. It declares by `measures` the names of its numbers; '{name}' is its parameter's value."""
 
     def measure(self, evaluation: Evaluation) -> Mapping[str, float]:
         """Numbers by name, such as {"fd": 0.48}."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le
 from genever import testing as toys
 from genever.slots import Solver
-from genever.training import Composition, Field, Regression, Tuned
+from genever.training import Composition, Evaluation, Field, Regression, Tuned
 from genever.values import ConditionSpec, LatentSpec, Samples
 from torch import Tensor, nn
 
@@ -336,3 +336,19 @@ class Reading:
     """
 
     path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renamed:
+    """A number under another name than it declares.
+
+    Args:
+        name: what it declares.
+    """
+
+    measures: ClassVar[tuple[str, ...]] = ("{name}",)
+
+    name: str = "declared"
+
+    def measure(self, evaluation: Evaluation) -> Mapping[str, float]:
+        return {f"{self.name}_not": 1.0}

@@ -26,6 +26,7 @@ class ClassAccuracy:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("data.labels", "encoder.classifier")
+    measures: ClassVar[tuple[str, ...]] = ("class_accuracy", "classifier_accuracy")
 
     encoder: Encoder
 

@@ -33,6 +33,7 @@ class Diversity:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
+    measures: ClassVar[tuple[str, ...]] = ("diversity",)
 
     encoder: Encoder | None = None
     num_conditions: Annotated[int, Ge(1)] = 16

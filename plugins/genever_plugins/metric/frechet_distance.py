@@ -43,6 +43,7 @@ class FrechetDistance:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
+    measures: ClassVar[tuple[str, ...]] = ("fd", "classifier_accuracy")
 
     encoder: Encoder
     num_real: Annotated[int, Ge(2)] = 10000

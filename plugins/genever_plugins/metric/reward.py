@@ -26,6 +26,7 @@ class Reward:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
+    measures: ClassVar[tuple[str, ...]] = ("{name}", "{name}_std")
 
     reward: slots.Reward
     name: str = "reward"

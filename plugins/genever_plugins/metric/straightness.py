@@ -32,6 +32,7 @@ class Straightness:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    measures: ClassVar[tuple[str, ...]] = ("straightness",)
 
     num_steps: Annotated[int, Ge(2)] = 32
     num_samples: Annotated[int, Ge(1)] = 256

@@ -20,6 +20,7 @@ class VerifiedCaptions:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("data.verifiable",)
+    measures: ClassVar[tuple[str, ...]] = ("verified_captions", "caption_score")
 
     def measure(self, evaluation: Evaluation) -> dict[str, float]:
         dataset = cast(VerifiableDataset, evaluation.composition.validation)

@@ -29,6 +29,7 @@ def page(catalog: Catalog, surface: Surface) -> str:
     for title, entries in (
         ("Provides", surface.provides),
         ("Needs", surface.needs),
+        ("Measures", surface.measures),
         ("Does not change the result", surface.infrastructure),
         ("Taken over from the run that `train.start` names, where a file is silent", surface.inherited),
     ):

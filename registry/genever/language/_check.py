@@ -12,6 +12,7 @@ from genever.language._annotations import kind_of
 from genever.language._composition import Composition, Node, compose
 from genever.language._config import Binding, Config, Key
 from genever.language._kinds import slots_in
+from genever.language._measured import unmeasured_best
 from genever.language._parts import ROOT, Parts, parts_of
 from genever.language._problems import MAX_PROBLEMS, Place, Problem, did_you_mean, listed, nearest, shown_path
 from genever.language._unused import unused_macros, without_effect
@@ -37,6 +38,7 @@ def _checked(config: Config, parts: Parts) -> tuple[Problem, ...]:
         _missing(config, composition, parts),
         _cycles(composition),
         missing_abilities(composition, parts, Place(config.file, 1)),
+        unmeasured_best(composition, parts) if config.readable and config.complete else (),
         unused_macros(config, parts),
         without_effect(config, composition, parts) if config.readable and config.complete else (),
         _start_warning(config),

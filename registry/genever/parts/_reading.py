@@ -15,7 +15,7 @@ from genever.parts._surface import Parameter, Surface
 __all__ = ["read_surface"]
 
 #: Class attributes that say something about a part.
-_FACTS = ("provides", "needs", "infrastructure", "defaults", "inherited")
+_FACTS = ("provides", "needs", "measures", "infrastructure", "defaults", "inherited")
 
 
 def read_surface(target: str, *, name: str, slot: str, sources: Sources) -> Surface:

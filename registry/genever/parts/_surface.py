@@ -45,6 +45,8 @@ class Surface:
         references: the entries of its References section.
         accepts_any: whether it takes keywords beside its parameters (**kwargs).
         provides: its abilities; needs: the abilities of other parts, as 'slot.ability'.
+        measures: for a metric: the names of its numbers; '{parameter}' in one stands for that parameter's value. None = it
+            does not say.
         infrastructure: parameters that do not change the result.
         defaults: for the stage: the part of each slot whose file names none.
         inherited: for the stage: what it takes over from the run that it starts from.
@@ -60,6 +62,7 @@ class Surface:
     accepts_any: bool = False
     provides: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    measures: tuple[str, ...] | None = None
     infrastructure: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
     inherited: tuple[str, ...] = ()

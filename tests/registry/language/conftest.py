@@ -10,7 +10,7 @@ from genever.language import check, read
 from genever.parts import Catalog, Parameter, PluginReport, Surface
 
 
-def part(name: str, *, more: dict | None = None, **parameters: str) -> Surface:
+def part(name: str, /, *, more: dict | None = None, **parameters: str) -> Surface:
     """A surface; a parameter is 'annotation' or 'annotation = default'."""
     slot = name.partition(".")[0]
     return Surface(
@@ -44,6 +44,8 @@ STAGE = part(
     precision="Literal['fp32', 'bf16'] = 'fp32'",
     clip_norm="Annotated[float, Gt(0)] | None = 1.0",
     compile="bool = False",
+    evaluate_weights="Literal['average', 'raw', 'both'] = 'average'",
+    validate_samples="Annotated[int, Ge(0)] = 256",
     keep_best="str | None = None",
     log_every="Annotated[int, Ge(1)] = 50",
     more={
@@ -77,7 +79,9 @@ PARTS = (
     part("aligner.Either", more={"needs": ("backbone.text|data.captions",)}),
     part("aligner.FromStart", more={"needs": ("train.start",)}),
     part("encoder.Tiny", dim="int = 8"),
-    part("metric.FD", encoder="Encoder", num_samples="int = 100"),
+    part("metric.FD", encoder="Encoder | None", num_samples="int = 100"),
+    part("metric.Agreement", more={"measures": ("agreement", "accuracy")}),
+    part("metric.Named", name="str = 'reward'", more={"measures": ("{name}", "{name}_std")}),
     part("average.Constant", decay="Annotated[float, Ge(0), Lt(1)] = 0.99"),
     part("tracker.Any", folder="str = ''", more={"accepts_any": True}),
     part("reward.Broken"),

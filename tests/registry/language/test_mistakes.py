@@ -36,6 +36,12 @@ FINE = (
     "train.betas = (\n  0.5,\n  1,  # a whole number is a number\n)",
     "train.aligner = @REPA()\nREPA.encoder = None",
     "train.loss = @loss.Huber()\nloss.Huber.inner = @FlowMatching()",
+    "train.keep_best = 'validation_loss'",
+    "train.keep_best = 'raw/validation_loss_t0.125'",
+    "train.keep_best = '-accuracy'\ntrain.metrics = [@Agreement()]",
+    "train.keep_best = 'reward_std'\ntrain.metrics = [@Named()]",
+    "train.keep_best = '-ink'\ntrain.metrics = [@Agreement(), @Named()]\nNamed.name = 'ink'",
+    "train.keep_best = 'who knows'\ntrain.metrics = [@Agreement(), @FD()]\nFD.encoder = None",
 )
 
 
@@ -54,8 +60,8 @@ BINDINGS = {
     "train.steps = [": "A bracket or a line that begins in 'train.steps = [' is never closed. Close it.",
     "train.steps = 'x'": "train.steps wants a whole number, not the text 'x'.",
     "train.stpes = 5": "train has no parameter stpes. Did you mean steps? It has: data, loss, sampler, backbone, "
-    "conditioner, aligner, start, metrics, averages, trackers, steps, betas, precision, clip_norm, compile, keep_best, "
-    "log_every.",
+    "conditioner, aligner, start, metrics, averages, trackers, steps, betas, precision, clip_norm, compile, "
+    "evaluate_weights, validate_samples, keep_best, log_every.",
     "steps = 5": "steps = 5 sets a macro that nothing uses. Did you mean train.steps = 5?",
 }
 

@@ -53,9 +53,7 @@ def test_record_says_what_each_value_replaced(resolved: Resolve, good: str) -> N
 
 
 def test_frozen_file_freezes_to_itself(resolved: Resolve, catalog: Catalog, good: str) -> None:
-    first = resolved(
-        good + "train.averages = {'ema': @a/Constant()}\na/Constant.decay = 0.5\ntrain.keep_best = \"it's\\n\"\n"
-    )
+    first = resolved(good + "train.averages = {'ema': @a/Constant()}\na/Constant.decay = 0.5\nDigits.split = \"it's\\n\"\n")
     Path("resolved.gin").write_text(first.text)
     again = resolve(read("resolved.gin", catalog=catalog), catalog)
     assert again.identity == first.identity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 from genever.testing._case import Case
@@ -15,6 +16,15 @@ def numbers_have_names(case: Case) -> None:
     assert found
     assert all(isinstance(name, str) and name for name in found)
     assert all(isinstance(value, float) and math.isfinite(value) for value in found.values())
+
+
+def numbers_are_those_that_it_declares(case: Case) -> None:
+    names, part = case.surface.measures, case.part()
+    assert names is not None, (
+        "Declare them: measures: ClassVar[tuple[str, ...]] = ('fd',), or '{name}' for a parameter's value."
+    )
+    declared = {re.sub(r"\{(\w+)\}", lambda found: str(getattr(part, found[1])), name) for name in names}
+    assert set(_measure(case)) <= declared
 
 
 def measuring_again_gives_the_same_numbers(case: Case) -> None:
