@@ -100,7 +100,7 @@ def read_document(path: Path, shown: str) -> Node | Problem:
             Place(shown, line), f"There is a character that YAML does not allow, {error.character:#x}. Take it out."
         )
     except RecursionError:
-        return Problem.at(Place(shown, 1), f"The file is nested more than {MAX_DEPTH} deep. Write it flatter.")
+        return Problem.at(Place(shown, 1), f"A value is nested more than {MAX_DEPTH} deep. Write it flatter.")
     except _Refusal as refusal:
         return Problem.at(Place(shown, refusal.line), refusal.message)
 
@@ -141,7 +141,7 @@ class _Converter:
         line = node.start_mark.line + 1
         self.num += 1
         if depth > MAX_DEPTH:
-            raise _Refusal(f"The value is nested more than {MAX_DEPTH} deep. Write it flatter.", line)
+            raise _Refusal(f"A value is nested more than {MAX_DEPTH} deep. Write it flatter.", line)
         if self.num > MAX_NODES:
             raise _Refusal(
                 f"The file holds more than {MAX_NODES:,} values. Write them as a distribution, or in several files.", line

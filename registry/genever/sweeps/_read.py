@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from genever.errors import UserError
@@ -72,6 +72,7 @@ class _Reader:
             stages=stages,
             on_failure=section.one_of("on_failure", ("continue", "stop")) or "continue",
         )
+        self._complain_of_packed_starts(stages)
         if not self.mistakes.found:
             self._check_size(sweep)
         return sweep
@@ -103,6 +104,15 @@ class _Reader:
             yield self._stage(stage, name, self._after(stage, before), _resources(section))
             before.append(name)
 
+    def _complain_of_packed_starts(self, stages: Sequence[Stage]) -> None:
+        """Runs that share a job end together, and nothing could start from one of them when another fails."""
+        for stage in stages:
+            if stage.runs_per_job > 1 and any(other.after == stage.name for other in stages):
+                message = (
+                    f"The stage {stage.name!r} packs {stage.runs_per_job} runs into a job, but others start from each run."
+                )
+                self.mistakes.add(stage.place, f"{message} Give it runs_per_job: 1.")
+
     def _after(self, section: Section, before: list[str]) -> str | None:
         """The stage that one starts from: as it says, else the one before it."""
         node = section.nodes.get("after")
@@ -114,7 +124,8 @@ class _Reader:
             return str(node.value)
         hint = did_you_mean(node.text, before) if isinstance(node, Scalar) else ""
         section.wrong(
-            "after", f"It must be a stage above this one ({listed(dict.fromkeys(before))}), or null for none.{hint}"
+            "after",
+            f"It must be a stage above this one ({listed(filter(None, dict.fromkeys(before)))}), or null for none.{hint}",
         )
         return None
 
@@ -183,12 +194,12 @@ class _Reader:
                 self.mistakes.add(
                     places[key], f"search.over.{key} is normal, which a search does not know. Write uniform with two bounds."
                 )
-        num = section.integer("num") or 1
+        num, direction = section.integer("num") or 1, section.one_of("direction", ("minimize", "maximize"))
         if num > MAX_RUNS:
             section.wrong("num", f"A search has at most {MAX_RUNS:,} runs.")
         return Search(
             metric=section.text("metric") or "",
-            direction=section.one_of("direction", ("minimize", "maximize")) or "minimize",
+            direction="maximize" if direction == "maximize" else "minimize",
             num=num,
             seed=section.integer("seed", least=0) or 0,
             over=distributions,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from genever.language import Place
 from genever.sweeps._distributions import Distribution
@@ -42,14 +43,14 @@ class Search:
 
     Args:
         metric: as a run's results name it, with or without the average's name: 'fd' or 'ema/fd'.
-        direction: 'minimize' or 'maximize'.
+        direction: of what is better.
         num: of runs.
         over: what each key is drawn from.
         places: of the keys.
     """
 
     metric: str
-    direction: str
+    direction: Literal["minimize", "maximize"]
     num: int
     seed: int
     over: Mapping[str, Distribution]
