@@ -40,7 +40,9 @@ def _checked(config: Config, parts: Parts) -> tuple[Problem, ...]:
         missing_abilities(composition, parts, Place(config.file, 1)),
         unmeasured_best(composition, parts) if config.readable and config.complete else (),
         unused_macros(config, parts),
-        without_effect(config, composition, parts) if config.readable and config.complete else (),
+        without_effect(config, composition, parts, _in_doubt(composition, parts))
+        if config.readable and config.complete
+        else (),
         _start_warning(config),
     )
     first = dict.fromkeys(islice(found, MAX_PROBLEMS))
@@ -50,6 +52,14 @@ def _checked(config: Config, parts: Parts) -> tuple[Problem, ...]:
 @lru_cache(maxsize=4096)
 def _judged(binding: Binding, parts: Parts) -> tuple[Problem, ...]:
     return tuple(_Judge(binding, parts).problems())
+
+
+def _in_doubt(composition: Composition, parts: Parts) -> frozenset[str]:
+    """The slots of values that are wrong: which part was meant there is not known."""
+    wrong = (binding for binding in composition.effective if _judged(binding, parts))
+    surfaces = ((binding.key.parameter, parts.readable(binding.key.part)) for binding in wrong)
+    known = (parameter for name, surface in surfaces if surface and (parameter := surface.parameter(name)))
+    return frozenset(slot for parameter in known for slot in slots_in(kind_of(parameter.annotation)))
 
 
 class _Judge:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from genever.language._composition import Composition
@@ -14,17 +14,22 @@ from genever.language._values import MacroUse, leaves, shown
 __all__ = ["unused_macros", "without_effect"]
 
 
-def without_effect(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
-    """Bindings of this file that no part gets, but for those of parts that another took the place of."""
+def without_effect(config: Config, composition: Composition, parts: Parts, in_doubt: frozenset[str]) -> Iterator[Problem]:
+    """Bindings of this file that no part gets, but for those of parts that another took the place of.
+
+    Args:
+        in_doubt: slots where it is not known which part was meant; it could have been any.
+    """
     built = {node.part for node in composition.values}
     entered = {"/".join(node.scopes[:n]) for node in composition.values for n in range(1, len(node.scopes) + 1)}
     given_up = cache(lambda file: _given_up(config, file))
+    meant = cache(lambda: _made_of(config, (key.part for key in config.bindings if key.part.partition(".")[0] in in_doubt)))
     for key, binding in config.bindings.items():
         if binding in composition.effective or binding.origin == "start":
             continue
         surface = parts.readable(key.part)
         is_known = surface is not None and surface.parameter(key.parameter) is not None
-        if not is_known or key.part in given_up(binding.place.file):
+        if not is_known or key.part in given_up(binding.place.file) or key.part in meant():
             continue
         if key.scope and key.scope not in entered:
             yield _unentered(key, binding, sorted(entered))
@@ -47,14 +52,17 @@ def _unentered(key: Key, binding: Binding, entered: list[str]) -> Problem:
 
 def _given_up(config: Config, file: str) -> set[str]:
     """Parts that an override in another file replaced, and what they are made of: their bindings are no mistake."""
+    overridden = (old for binding in config.bindings.values() if binding.place.file != file for old in binding.replaced)
+    return _made_of(config, (reference.part for old in overridden for reference in old.references))
+
+
+def _made_of(config: Config, parts: Iterable[str]) -> set[str]:
+    """Parts, and those that bindings ever gave them, and so on."""
     named: dict[str, set[str]] = {}
-    waiting: list[str] = []
     for binding in config.bindings.values():
-        for one in (binding, *binding.replaced):
-            parts = {reference.part for reference in one.references}
-            named.setdefault(one.key.part, set()).update(parts if one.key.part != ROOT else ())
-            waiting += parts if one is not binding and binding.place.file != file else ()
-    found: set[str] = set()
+        for one in (binding, *binding.replaced) if binding.key.part != ROOT else ():
+            named.setdefault(one.key.part, set()).update(reference.part for reference in one.references)
+    found, waiting = set[str](), [*parts]
     while waiting:
         part = waiting.pop()
         if part not in found:
