@@ -1,30 +1,149 @@
-"""A cluster of kind slurm."""
+"""SLURM: one array for jobs alike, one question for all states, and what a job does when it has to leave."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genever.errors import UserError
 from genever.launch._cluster import Job, JobState
+from genever.launch._folder import JobFolder, arrays
 from genever.launch._profile import Profile
+from genever.launch._ranks import FAILED, REQUEUE, STOPPED, spawn_step
+from genever.launch._supervisor import supervise
 
-__all__ = ["Slurm"]
+__all__ = ["Slurm", "run_job"]
+
+_QUEUED = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+_LEAVING = ("COMPLETING", "SIGNALING", "STOPPED")
+#: Seconds for which a job goes on asking to be queued again while the controller does not answer.
+_PATIENCE_S = 600.0
+#: The most ids in one call.
+_MOST_IDS = 500
 
 
 @dataclass(frozen=True)
 class Slurm:
-    """To come."""
+    """The cluster whose sbatch, squeue and scancel are on the path."""
 
     profile: Profile
     root: Path
     code: Path | None = None
 
     def submit(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
-        raise NotImplementedError
+        """As `Cluster.submit`."""
+        from genever.launch._sbatch import sbatch
+
+        for group in arrays(jobs, self.profile.slurm.max_array_size):
+            folder = JobFolder.create(self.root, group, self.profile, self.code)
+            try:
+                folder.note_id(sbatch(folder, len(group), _numbered(group[0].after)))
+            except UserError:
+                folder.forget()
+                raise
+            yield from ((job, folder.job(element)) for element, job in enumerate(group))
 
     def states(self, ids: Collection[str]) -> Mapping[str, JobState]:
-        raise NotImplementedError
+        """As `Cluster.states`; without accounting too."""
+        wanted = set(ids)
+        try:
+            return {known: line.state for line in _squeue() for known in (line.job, line.named) if known in wanted}
+        except (OSError, subprocess.CalledProcessError) as error:
+            return dict.fromkeys(wanted, JobState("unknown", _why(error)))
 
     def cancel(self, ids: Collection[str]) -> None:
-        raise NotImplementedError
+        """As `Cluster.cancel`."""
+        wanted = set(ids)
+        try:
+            known = [line.job for line in _squeue() if wanted & {line.job, line.named}]
+            for first in range(0, len(known), _MOST_IDS):
+                _ask("scancel", *known[first : first + _MOST_IDS])
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UserError(
+                f"SLURM does not cancel: {_why(error)}. Nothing was marked as cancelled; try again later."
+            ) from error
+
+
+def run_job(folder: JobFolder, element: int) -> int:
+    """What a SLURM job does. Where a run has to be started again, the job goes back into the queue, once."""
+    if folder.id == folder.name:
+        folder.note_id(os.environ["SLURM_ARRAY_JOB_ID"])
+    profile, job = folder.profile, folder.job(element)
+    code = supervise(
+        folder.runs(element),
+        spawn_step(profile, device=None if profile.gpus_per_process else "cpu"),
+        token=f"{job}-{os.environ.get('SLURM_RESTART_COUNT', '0')}",
+        retries=profile.retries,
+    )
+    if code == REQUEUE or (code == STOPPED and _is_preempted(job)):
+        return _queue_again(job)
+    return code
+
+
+def _queue_again(job: str) -> int:
+    """Asks SLURM to queue this job again, which ends it."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            _ask("scontrol", "requeue", job)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"job {job} cannot be queued again: {_why(error)}", file=sys.stderr, flush=True)
+            if time.monotonic() > until:
+                return FAILED
+            time.sleep(5)
+        else:
+            time.sleep(60)  # SLURM ends this process meanwhile.
+            return REQUEUE
+
+
+def _is_preempted(job: str) -> bool:
+    """Whether SLURM takes this job's place away, which it says with SIGTERM where it knows no other signal to send."""
+    try:
+        told = _ask("scontrol", "show", "job", job)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return bool(re.search(r"JobState=RUNNING", told) and re.search(r"PreemptTime=\d", told))
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What squeue says of one element of an array.
+
+    Args:
+        named: its id with the array's name in place of its number.
+    """
+
+    job: str
+    named: str
+    state: JobState
+
+
+def _squeue() -> Iterator[_Line]:
+    for line in _ask("squeue", "--me", "--array", "--noheader", "--format=%F_%K|%j_%K|%T|%r").splitlines():
+        job, named, state, reason = line.split("|", 3)
+        phase = "queued" if state in _QUEUED else "leaving" if state in _LEAVING else "running"
+        yield _Line(job, named, JobState(phase, reason if phase == "queued" and reason != "None" else ""))
+
+
+def _numbered(ids: Sequence[str]) -> list[str]:
+    """Ids in SLURM's numbers, also of jobs that are known by name only."""
+    if all(job.rpartition("_")[0].isdigit() for job in ids):
+        return list(ids)
+    numbers = {line.named: line.job for line in _squeue()}
+    return [numbers.get(job, job) for job in ids]
+
+
+def _ask(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
+
+
+def _why(error: OSError | subprocess.CalledProcessError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename} is not on this machine" if isinstance(error, FileNotFoundError) else str(error)
+    return " ".join((error.stderr or "").split()) or f"{error.cmd[0]} ended with exit code {error.returncode}"

@@ -1,0 +1,172 @@
+"""What a job does: it starts the ranks of its runs, watches them, and starts them again where that may help."""
+
+from __future__ import annotations
+
+import platform
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from genever.launch._folder import RunJob
+from genever.launch._ranks import FAILED, FINISHED, REQUEUE, STOPPED, WRONG, Death, Ranks, Spawn
+from genever.runs import RunDirectory
+
+__all__ = ["supervise"]
+
+_EVERY_S = 0.1
+#: Times in a row that a run may be asked to leave without having saved anything new.
+_MOST_IN_VAIN = 5
+_BY_SIGNAL: dict[int, int] = {
+    signal.SIGUSR1: REQUEUE,
+    signal.SIGUSR2: REQUEUE,
+    signal.SIGTERM: STOPPED,
+    signal.SIGINT: STOPPED,
+}
+_BY_STATUS = {"finished": FINISHED, "preempted": REQUEUE, "stopped": STOPPED, "failed": FAILED}
+
+
+def supervise(runs: Sequence[RunDirectory], spawn: Spawn, *, token: str, retries: int = 0) -> int:
+    """Trains runs side by side until each is done, failed or asked to leave. A finished run is passed over.
+
+    Args:
+        token: names this start of the job, unlike any other; letters, digits, '-' and '_'.
+        retries: restarts in a row after failures that saved nothing new between them.
+
+    Returns:
+        0 = all finished; 75 = one has to be started again; 76 = one was asked to stop; 1 or 2 = one failed for good.
+    """
+    watched = [_Watched(run, spawn, token, retries) for run in runs]
+    with _handing_on(watched):
+        live = watched
+        while live := [one for one in live if one.goes_on()]:
+            time.sleep(_EVERY_S)
+    codes = {one.code for one in watched}
+    return next(code for code in (REQUEUE, FAILED, WRONG, STOPPED, FINISHED) if code in codes)
+
+
+@dataclass
+class _Watched:
+    """A run, and its ranks while they live. `code` is None until nothing more is to be done for it here."""
+
+    run: RunDirectory
+    spawn: Spawn
+    token: str
+    retries: int
+    ranks: Ranks | None = None
+    code: int | None = None
+    num_starts: int = 0
+    asked: int = 0
+
+    def goes_on(self) -> bool:
+        """Looks once, and does what is to be done. Whether to look again."""
+        if self.code is None and self.ranks is None:
+            self._start()
+        elif self.ranks is not None and (death := self.ranks.ended()) is not None:
+            self._conclude(death)
+        return self.code is None
+
+    def send(self, number: int) -> None:
+        self.asked = self.asked or number
+        if self.ranks is not None:
+            self.ranks.send(number)
+
+    def _start(self) -> None:
+        status = self.run.facts["status"]
+        job = RunJob(self.run.path)
+        if status == "finished" or self.asked or any(attempt.get("gave_up") for attempt in job.attempts):
+            self.code = FINISHED if status == "finished" else _BY_SIGNAL.get(self.asked, FAILED)
+            return
+        attempt = f"{self.token}-{self.num_starts}"
+        self.num_starts += 1
+        self.run.update_facts(status="starting", reason=None)
+        job.started(attempt=attempt, host=platform.node(), started=time.time(), saved_before=_saved(self.run))
+        self.ranks = self.spawn(self.run.path, attempt)
+        if self.asked:  # while they were being started
+            self.ranks.send(self.asked)
+
+    def _conclude(self, death: Death) -> None:
+        self.ranks = None
+        job = RunJob(self.run.path)
+        code, reason = _judged(self.run, job.attempts[-1]["attempt"], death)
+        job.ended(ended=time.time(), code=code, exit_code=death.code, reason=reason, saved=_saved(self.run))
+        gave_up = self._in_vain(job.attempts, code, reason)
+        if code in (FAILED, WRONG) and self.run.facts["status"] != "failed":
+            self.run.update_facts(status="failed", reason=reason, ended=time.time())
+        if code in (FAILED, WRONG) and gave_up is None:
+            print(f"{self.run.path}: {reason}; starting again", file=sys.stderr, flush=True)
+            return
+        if gave_up:
+            job.ended(gave_up=True)
+            code = code if code == WRONG else FAILED
+            self.run.update_facts(status="failed", reason=gave_up)
+            print(f"{self.run.path}: {gave_up}", file=sys.stderr, flush=True)
+        self.code = code
+
+    def _in_vain(self, attempts: Sequence[dict[str, Any]], code: int, reason: str) -> str | None:
+        """Why starting again would not help; None = it may."""
+        if code in (FINISHED, STOPPED):
+            return None
+        if code == WRONG or "NonFiniteError" in reason:
+            return reason
+        num = _num_in_vain(attempts, code)
+        if code == REQUEUE:
+            return f"it was asked to leave {num} times before it had saved anything new" if num > _MOST_IN_VAIN else None
+        return reason if num > self.retries else None
+
+
+def _num_in_vain(attempts: Sequence[dict[str, Any]], code: int) -> int:
+    """How many starts in a row, up to the last, ended like this and saved nothing new."""
+    num = 0
+    for attempt in reversed(attempts):
+        if attempt.get("code") != code or attempt.get("saved") != attempt["saved_before"]:
+            break
+        num += 1
+    return num
+
+
+def _judged(run: RunDirectory, attempt: str, death: Death) -> tuple[int, str]:
+    """What became of a start of a run, and why: from what the ranks wrote down, then from how the first of them ended.
+
+    The ranks end one after the other, and what stops the rest must not hide what they had agreed on.
+    """
+    facts, failure = run.facts, run.failure or {}
+    status, by_signal = facts["status"], _BY_SIGNAL.get(death.signal or signal.SIGKILL)
+    if failure.get("attempt") == attempt and not (death.signal and by_signal is None and death.rank != failure.get("rank")):
+        return (WRONG if failure.get("wrong") else FAILED), str(failure["reason"])
+    if status in ("finished", "preempted", "stopped"):
+        return _BY_STATUS[status], ""
+    who = "its only process" if death.rank is None else f"rank {death.rank}"
+    if by_signal is not None:  # It came before a rank could listen.
+        return by_signal, ""
+    if death.code in (REQUEUE, STOPPED, WRONG):
+        return death.code, str(facts.get("reason") or f"{who} ended with exit code {death.code}")
+    if death.signal is not None:
+        memory = ", as when memory runs out" if death.signal is signal.SIGKILL else ""
+        return FAILED, f"{who} was killed by {death.signal.name}{memory}"
+    return FAILED, str(facts.get("reason") or f"{who} ended with exit code {death.code} and left no reason")
+
+
+def _saved(run: RunDirectory) -> int:
+    return max(run.saved_steps(), default=-1)
+
+
+@contextmanager
+def _handing_on(watched: Sequence[_Watched]) -> Iterator[None]:
+    """Signals to this process go to all ranks; the second Ctrl-C ends them at once."""
+    seen: list[int] = []
+
+    def hand_on(number: int, frame: object) -> None:
+        seen.append(number)
+        for one in watched:
+            one.send(signal.SIGKILL if seen.count(signal.SIGINT) > 1 else number)
+
+    before = {kind: signal.signal(kind, hand_on) for kind in _BY_SIGNAL}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
