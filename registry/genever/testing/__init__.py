@@ -11,6 +11,7 @@ and no other plugin is needed.
 
 from genever.testing._case import Case, Contract
 from genever.testing._conformance import conformance, contracts_of
+from genever.testing._together import start_together, train_together
 from genever.testing._toy_parts import (
     ToyBackbone,
     ToyCodec,
@@ -46,7 +47,9 @@ __all__ = [
     "ToyTuner",
     "conformance",
     "contracts_of",
+    "start_together",
     "take_steps",
     "toy_composition",
     "toy_stage",
+    "train_together",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -47,11 +48,18 @@ class _RandomStart:
     def load(self, model: nn.Module) -> None: ...
 
 
-def take_steps(method: Method, composition: Composition, num_steps: int = 2) -> dict[str, list[float]]:
-    """Trains as the trainer does, with plain Adam. Returns each term of each update, by 'group/term'."""
+def take_steps(
+    method: Method, composition: Composition, num_steps: int = 2, *, rate: float | Mapping[str, float] = 1e-2
+) -> dict[str, list[float]]:
+    """Trains as the trainer does, with plain Adam. Returns each term of each update, by 'group/term'.
+
+    Args:
+        rate: of learning; of each group by its name, or one for all.
+    """
     groups, seen = method.groups(), dict[str, list[float]]()
     everything = [p for module in method.roles.values() for p in module.parameters()]
-    optimizers = {name: torch.optim.Adam(list(group.values()), lr=1e-2) for name, group in groups.items()}
+    rates = rate if isinstance(rate, Mapping) else dict.fromkeys(groups, rate)
+    optimizers = {name: torch.optim.Adam(list(group.values()), lr=rates[name]) for name, group in groups.items()}
     for step in range(num_steps):
         for update in method.updates(composition.feed().at(step), step):
             learning = {id(parameter) for parameter in groups[update.group].values()}
