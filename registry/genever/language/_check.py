@@ -38,11 +38,8 @@ def _checked(config: Config, parts: Parts) -> tuple[Problem, ...]:
         _missing(config, composition, parts),
         _cycles(composition),
         missing_abilities(composition, parts, Place(config.file, 1)),
-        unmeasured_best(composition, parts) if config.readable and config.complete else (),
         unused_macros(config, parts),
-        without_effect(config, composition, parts, _in_doubt(composition, parts))
-        if config.readable and config.complete
-        else (),
+        _in_vain(config, composition, parts),
         _start_warning(config),
     )
     first = dict.fromkeys(islice(found, MAX_PROBLEMS))
@@ -52,6 +49,13 @@ def _checked(config: Config, parts: Parts) -> tuple[Problem, ...]:
 @lru_cache(maxsize=4096)
 def _judged(binding: Binding, parts: Parts) -> tuple[Problem, ...]:
     return tuple(_Judge(binding, parts).problems())
+
+
+def _in_vain(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
+    """What only a whole file can tell: where lines are missing, they may be those that are missed."""
+    if config.readable and config.complete:
+        yield from unmeasured_best(composition, parts)
+        yield from without_effect(config, composition, parts, _in_doubt(composition, parts))
 
 
 def _in_doubt(composition: Composition, parts: Parts) -> frozenset[str]:
