@@ -15,9 +15,9 @@ PATIENT = 'trap "echo warned" USR2; echo "started on $SLURMD_NODENAME"; while tr
 
 
 @pytest.fixture
-def other(cluster, tmp_path: Path) -> Iterator:
+def other(cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     """A second cluster, without accounting, beside the first."""
-    second = type(cluster)(tmp_path / "other")
+    second = type(cluster)(tmp_path_factory.mktemp("other"))  # a short path: sockets need one
     started = second.tool("start", "--no-accounting")
     assert started.returncode == 0, started.stderr
     yield second
@@ -147,16 +147,23 @@ def test_folder_that_holds_something_else_is_left_alone(cluster, tmp_path: Path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_missing_packages_are_named_to_those_who_may_not_install_them(tmp_path: Path) -> None:
+def test_missing_packages_are_named_to_those_who_may_not_install_them(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("bare") / "slurm"
     script = f"""import os, runpy, shutil, sys
 os.getuid = lambda: 1000
 shutil.which = lambda *arguments, **options: None
-sys.argv = ["tools/cluster", "start", "--folder", {str(tmp_path / "slurm")!r}]
+sys.argv = ["tools/cluster", "start", "--folder", {str(folder)!r}]
 runpy.run_path({str(TOOL)!r}, run_name="__main__")"""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "sudo apt-get install mariadb-server munge slurm-wlm slurmdbd" in done.stderr
-    assert not (tmp_path / "slurm").exists()
+    assert not folder.exists()
+
+
+def test_path_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run([TOOL, "start", "--folder", tmp_path / ("x" * 75)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "at most 75 characters" in done.stderr
 
 
 def _patient(cluster, tmp_path: Path, *options: str) -> tuple[str, Path]:
