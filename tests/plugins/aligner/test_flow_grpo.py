@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from genever.testing import take_steps
 from genever_plugins.aligner.flow_grpo import FlowGRPO, advantages
 from genever_plugins.conditioner.classes import Classes
 from genever_plugins.solver.flow_sde import FlowSDE
@@ -45,14 +46,14 @@ def first_rollout(composition, method):
 def test_grpo_first_importance_ratio_is_exactly_1(toy, tuner, dtype):
     composition, method = composed(toy, grpo(), tuner=tuner, accumulate=2)
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32, cache_enabled=False):
-        seen = toy.train(composition, method, 2)
+        seen = take_steps(method, composition, 2)
     assert len(seen["model/ratio_error"]) == 2 * 2 * 3
     assert set(seen["model/ratio_error"]) == {0.0}
 
 
 def test_grpo_second_update_of_a_rollout_is_off_policy(toy):
     composition, method = composed(toy, grpo(num_updates=2))
-    error = toy.train(composition, method, 1)["model/ratio_error"]
+    error = take_steps(method, composition, 1)["model/ratio_error"]
     assert error[:3] == [0.0] * 3
     assert min(error[3:]) > 0
 
@@ -115,7 +116,7 @@ def test_grpo_divergence_from_the_reference_is_0_at_first_and_exact_later(toy, t
 def test_grpo_reference_keeps_its_weights_while_the_model_learns(toy):
     composition, method = composed(toy, grpo())
     before = {name: value.clone() for name, value in method.roles["reference"].state_dict().items()}
-    toy.train(composition, method, 2, rate=1e-2)
+    take_steps(method, composition, 2)
     assert all(torch.equal(value, before[name]) for name, value in method.roles["reference"].state_dict().items())
     assert any(not torch.equal(value, before[name]) for name, value in composition.model.state_dict().items())
 
@@ -137,7 +138,7 @@ def test_grpo_rollouts_do_not_depend_on_how_the_batch_is_split(toy):
 
 def test_grpo_groups_share_a_condition_and_are_judged_by_it(toy):
     points = tuple((float(label), -float(label)) for label in range(3))
-    parts = {"data": toy.labelled(toy.gaussian(), 3), "conditioner": Classes(dropout=0.5)}
+    parts = {"data": toy.gaussian(num_classes=3), "conditioner": Classes(dropout=0.5)}
     composition, method = composed(toy, grpo(reward=Near(points=points)), **parts)
     rollout = first_rollout(composition, method)
     cond = rollout.cond.view(-1, 8)
@@ -152,9 +153,9 @@ def test_grpo_moves_a_gaussian_towards_what_is_rewarded(toy):
     aligner = grpo(reward=Near(points=(tuple(goal.tolist()),)), clip=1e-2, group_size=16, num_updates=2, kl_weight=0.0)
     composition = toy.compose(data=data, aligner=aligner, batch_size=128)
     base = toy.compose(data=data, batch_size=128)
-    toy.train(base, base.rounds()[0].start({}), 300, rate=3e-3)
+    take_steps(base.rounds()[0].start({}), base, 300, rate=3e-3)
     composition.model.load_state_dict(base.model.state_dict())
-    reward = toy.train(composition, composition.rounds()[0].start({}), 30, rate=1e-3)["model/reward"]
+    reward = take_steps(composition.rounds()[0].start({}), composition, 30, rate=1e-3)["model/reward"]
     assert reward[0] == pytest.approx(-0.75, abs=0.1)
     assert reward[-1] > -0.35
 

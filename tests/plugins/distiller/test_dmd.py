@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from genever.testing import ToyBackbone, take_steps
 from genever.training import Feed, Field
 from genever_plugins.conditioner.classes import Classes
 from genever_plugins.distiller.dmd import DMD, OneStep, matching_gradient, surrogate
@@ -131,19 +132,19 @@ def test_dmd_samples_as_it_trains_in_one_step_unguided(toy):
 
 
 def test_dmd_guides_the_teacher_alone(toy):
-    parts = {"data": toy.labelled(toy.gaussian(), 3), "conditioner": Classes(dropout=0.5)}
+    parts = {"data": toy.gaussian(num_classes=3), "conditioner": Classes(dropout=0.5)}
     composition, method = distilled(toy, DMD(guidance=CFG(scale=3.0)), **parts)
     sizes = {role: set() for role in method.roles}
     for role, module in method.roles.items():
         module.register_forward_pre_hook(lambda module, inputs, role=role: sizes[role].add(len(inputs[0])))
-    toy.train(composition, method, 1)
+    take_steps(method, composition, 1)
     assert sizes == {"model": {64}, "teacher": {128}, "critic": {64}}
 
 
 def test_dmd_one_step_generator_reaches_every_mode(toy):
-    parts = {"data": toy.modes(4, std=0.3), "batch_size": 128}
+    parts = {"data": toy.modes(4, std=0.3), "batch_size": 128, "backbone": ToyBackbone(width=32, depth=4)}
     base = toy.compose(**parts)
-    toy.train(base, base.rounds()[0].start({}), 600, rate=3e-3)
+    take_steps(base.rounds()[0].start({}), base, 600, rate=3e-3)
     composition = toy.compose(**parts, distiller=DMD(critic_updates=2), start="fresh")
     for model in (composition.model, composition.teacher):
         model.load_state_dict(base.model.state_dict())
@@ -151,9 +152,9 @@ def test_dmd_one_step_generator_reaches_every_mode(toy):
     field = Field(composition.model, composition.loss, torch.zeros(1000, dtype=torch.int64))
     near, _ = spread(OneStep()(field, noise, generator=torch.Generator()))
     assert near < 0.05
-    toy.train(composition, composition.rounds()[0].start({}), 400, rates={"model": 5e-4, "critic": 1e-3})
+    take_steps(composition.rounds()[0].start({}), composition, 400, rate={"model": 5e-4, "critic": 1e-3})
     near, rarest = spread(OneStep()(field, noise, generator=torch.Generator()))
-    assert near > 0.7  # The teacher in 4 steps: 0.79. A smooth map from one blob must leave some between the modes.
+    assert near > 0.6  # The teacher in 4 steps: 0.75. A smooth map from one blob must leave some between the modes.
     assert rarest > 0.1
 
 

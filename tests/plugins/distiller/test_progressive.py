@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from genever.testing import take_steps
 from genever.training import Field
 from genever_plugins.conditioner.classes import Classes
 from genever_plugins.distiller.progressive import ProgressiveDistillation, StudentSteps, two_steps
@@ -77,7 +78,7 @@ def test_progressive_teacher_of_the_first_round_is_the_start_and_then_the_studen
     composition, rounds = distilled(toy)
     first = rounds[0].start({})
     assert first.roles["teacher"] is composition.teacher
-    toy.train(composition, first, 3)
+    take_steps(first, composition, 3)
     second = rounds[1].start(first.roles)
     student, teacher = second.roles["model"].state_dict(), second.roles["teacher"].state_dict()
     assert all(torch.equal(student[name], teacher[name]) for name in student)
@@ -89,7 +90,7 @@ def test_progressive_teacher_keeps_its_weights_while_the_student_learns(toy):
     composition, rounds = distilled(toy)
     method = rounds[1].start(rounds[0].start({}).roles)
     before = {name: value.clone() for name, value in method.roles["teacher"].state_dict().items()}
-    toy.train(composition, method, 3)
+    take_steps(method, composition, 3)
     assert all(torch.equal(value, before[name]) for name, value in method.roles["teacher"].state_dict().items())
     assert any(not torch.equal(value, before[name]) for name, value in method.roles["model"].state_dict().items())
 
@@ -108,7 +109,7 @@ def test_progressive_student_is_shown_its_own_grid_alone(toy):
     composition, rounds = distilled(toy)
     method, seen = rounds[1].start({}), []
     composition.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
-    toy.train(composition, method, 5)
+    take_steps(method, composition, 5)
     assert torch.cat(seen).unique().tolist() == [0.0, 0.25, 0.5, 0.75]
 
 
@@ -130,14 +131,14 @@ def test_progressive_solves_an_affine_field_exactly(toy):
         student = AffineAt(method.num_steps)
         base = replace(method.base, learns={f"model.{name}": p for name, p in student.named_parameters()})
         method = replace(method, base=base, roles={**method.roles, "model": student})
-        assert toy.train(composition, method, 300, rate=0.05)["model/loss"][-1] < 1e-8
+        assert take_steps(method, composition, 300, rate=0.05)["model/loss"][-1] < 1e-8
         roles = method.roles
     few, many = solved(composition, roles["model"], 2), solved(composition, teacher, 8)
     torch.testing.assert_close(few, many, rtol=0, atol=1e-3)
 
 
 def test_progressive_folds_guidance_into_the_first_round_alone(toy):
-    parts = {"data": toy.labelled(toy.gaussian(), 3), "conditioner": Classes(), "guidance": CFG(scale=2.0)}
+    parts = {"data": toy.gaussian(num_classes=3), "conditioner": Classes(), "guidance": CFG(scale=2.0)}
     _, folded = distilled(toy, ProgressiveDistillation(guidance=CFG(scale=3.0)), **parts)
     assert [round_.guidance for round_ in folded] == [None] * 4
     assert [round_.start({}).guidance for round_ in folded] == [CFG(scale=3.0), None, None, None]
@@ -148,14 +149,14 @@ def test_progressive_folds_guidance_into_the_first_round_alone(toy):
 
 def test_progressive_student_of_one_step_is_nearer_to_its_teacher_than_the_teacher_in_one_step(toy):
     base = toy.compose(data=toy.modes(), batch_size=256)
-    toy.train(base, base.rounds()[0].start({}), 500, rate=3e-3)
+    take_steps(base.rounds()[0].start({}), base, 500, rate=3e-3)
     composition, rounds = distilled(toy, data=toy.modes(), batch_size=256)
     for model in (composition.model, composition.teacher):
         model.load_state_dict(base.model.state_dict())
     roles = {}
     for round_ in rounds:
         method = round_.start(roles)
-        toy.train(composition, method, 150, rate=1e-3)
+        take_steps(method, composition, 150, rate=1e-3)
         roles = method.roles
     wanted, naive = (solved(composition, composition.teacher, num_steps) for num_steps in (16, 1))
     student = solved(composition, composition.model, 1)

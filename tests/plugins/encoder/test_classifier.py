@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 from genever.slots import ClassifierModule
+from genever.testing import ToyBackbone
 from genever.training import Composition
 from genever_plugins.data.digits import Digits
 from genever_plugins.encoder import fit
@@ -17,7 +18,7 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def digits(toy) -> Composition:
-    return toy.compose(data=Digits(), backbone=toy.MLP(width=4, depth=1))
+    return toy.compose(data=Digits(), backbone=ToyBackbone(width=4, depth=1))
 
 
 def weights_of(module):
@@ -108,7 +109,7 @@ def test_classifier_is_frozen_but_lets_a_gradient_through(digits):
 
 
 def test_classifier_of_named_data_knows_classes_that_the_stage_does_not_show(toy):
-    subset = toy.compose(data=Digits(classes=(3,)), backbone=toy.MLP(width=4, depth=1))
+    subset = toy.compose(data=Digits(classes=(3,)), backbone=ToyBackbone(width=4, depth=1))
     judge = Classifier(data=Digits()).build(subset, (1, 1))
     others = Digits(classes=(7,)).build("validation")
     predicted = judge.logits(others.fetch(range(len(others))).images).argmax(1)
@@ -135,6 +136,6 @@ def test_classifier_says_what_to_do_about_data_without_labels(toy):
 
 
 def test_classifier_says_that_its_data_has_another_size(toy):
-    points = toy.labelled(toy.gaussian(side=4), 3)
+    points = toy.gaussian(side=4, num_classes=3)
     with pytest.raises(ValueError, match=r"\(1, 8, 8\), but those of train\.data are \(2, 4, 4\)"):
         Classifier(data=Digits()).build(toy.compose(data=points), (1, 1))

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from genever.testing import ToyBackbone
 from genever.training import Evaluation
 from genever_plugins.data.digits import Digits
 from genever_plugins.encoder.classifier import Classifier
@@ -81,7 +82,7 @@ def test_frechet_distance_compares_with_the_real_images_of_both_splits(toy):
 
 
 def test_frechet_distance_in_a_classifiers_features_tells_digits_from_noise_and_names_its_accuracy(toy):
-    composition = toy.compose(data=Digits(), backbone=toy.MLP(width=4, depth=1))
+    composition = toy.compose(data=Digits(), backbone=ToyBackbone(width=4, depth=1))
     metric = FrechetDistance(encoder=Classifier())
     real = composition.validation.fetch(range(355))
     noisy = composition.validation.fetch(range(355))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from diffusers.models.attention import BasicTransformerBlock
+from genever.testing import ToyBackbone, take_steps
 from genever_plugins.backbone.dit import DiT
 from genever_plugins.tuner.lora import LoRA
 from peft import PeftModel
@@ -33,7 +34,7 @@ def test_lora_leaves_the_output_unchanged_at_the_start_bit_for_bit(toy, init):
 
 
 def test_lora_learns_nothing_but_adapters_of_rank_times_in_plus_out_weights(toy):
-    learns = toy.compose(tuner=LoRA(rank=4), backbone=toy.MLP(width=32, depth=3)).tuned.learns
+    learns = toy.compose(tuner=LoRA(rank=4), backbone=ToyBackbone(width=32, depth=3)).tuned.learns
     assert all(".lora_" in name for name in learns)
     assert sum(parameter.numel() for parameter in learns.values()) == 3 * 2 * 4 * (32 + 32)
 
@@ -41,7 +42,7 @@ def test_lora_learns_nothing_but_adapters_of_rank_times_in_plus_out_weights(toy)
 def test_lora_training_moves_only_what_learns(toy):
     composition = toy.compose(tuner=LoRA(rank=2))
     before = {name: p.detach().clone() for name, p in composition.model.named_parameters()}
-    toy.train(composition, composition.rounds()[0].start({}), 3)
+    take_steps(composition.rounds()[0].start({}), composition, 3)
     moved = {f"model.{name}" for name, p in composition.model.named_parameters() if not torch.equal(p, before[name])}
     assert moved == set(composition.tuned.learns)
 
@@ -117,7 +118,7 @@ def test_lora_names_layers_where_a_target_matches_none(toy):
 
 def test_lora_names_layers_where_its_default_targets_match_none(toy):
     with pytest.raises(ValueError, match=r"tuner.LoRA.targets = None matches no linear layer .*first, last"):
-        toy.compose(tuner=LoRA(), backbone=toy.MLP(depth=0))
+        toy.compose(tuner=LoRA(), backbone=ToyBackbone(depth=0))
 
 
 def test_lora_default_targets_are_the_attention_and_mlp_layers_of_dit(toy):
