@@ -89,13 +89,17 @@ class Cluster:
         """Every daemon runs, every node is in service, no job is left."""
         done = self.tool("start")
         assert done.returncode == 0, done.stderr
-        if self.squeue():
-            self.run("scancel", "--user", "root")
+        if jobs := self.squeue():
+            self.run("scancel", *jobs)
         self.wait_for(lambda: not self.squeue())
-        for node, state in self.nodes().items():
-            if state.startswith(("drain", "down")):
-                self.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
-        self.wait_for(lambda: set(self.nodes().values()) == {"idle"})
+        self.wait_for(self._is_in_service)
+
+    def _is_in_service(self) -> bool:
+        """SLURM drains a node that comes back with processes of a job that meanwhile runs elsewhere."""
+        states = self.nodes()
+        for node in [node for node, state in states.items() if state.startswith(("drain", "down"))]:
+            subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=False)
+        return set(states.values()) == {"idle"}
 
     def _picture(self) -> str:
         shown = [["squeue"], ["sinfo"], ["tail", "-n", "20", str(self.folder / "log/controller.log")]]
