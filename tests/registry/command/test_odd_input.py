@@ -13,27 +13,18 @@ from genever.runs import RunDirectory
 from genever.testing import toy_composition
 from torch import nn
 
-EXPERIMENT = """
-train.data        = @Digits()
-train.conditioner = @Classes()
-train.backbone    = @DiT()
-train.loss        = @FlowMatching()
-train.sampler     = @Uniform()
+MORE = """\
 train.steps       = 1
-train.batch_size  = 8
 train.sample_images    = 0
 train.validate_samples = 0
-DiT.width = 16
-DiT.depth = 1
-DiT.heads = 2
 """
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(small: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("odd")
     (folder / "small").mkdir()
-    (folder / "small/plain.gin").write_text(EXPERIMENT)
+    (folder / "small/plain.gin").write_text(small + MORE)
     assert main(["run", str(folder / "small/plain.gin"), "--root", str(folder / "runs")]) == 0
     return folder
 

@@ -9,29 +9,20 @@ from genever.runs import RunDirectory
 from genever.training import load_model_state
 from safetensors.torch import load_file
 
-EXPERIMENT = """
-train.data        = @Digits()
-train.conditioner = @Classes()
-train.backbone    = @DiT()
-train.loss        = @FlowMatching()
-train.sampler     = @Uniform()
+MORE = """\
 train.averages    = {'ema': @average.Constant()}
 train.metrics     = [@Straightness()]
 train.steps       = 4
-train.batch_size  = 8
 train.save_every  = 2
 train.evaluate_samples = 8
-DiT.width = 16
-DiT.depth = 1
-DiT.heads = 2
 """
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(small: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("everything")
     (folder / "experiments/small").mkdir(parents=True)
-    (folder / "experiments/small/plain.gin").write_text(EXPERIMENT)
+    (folder / "experiments/small/plain.gin").write_text(small + MORE)
     (folder / "experiments/small/later.gin").write_text("train.start = 'small/plain'\ntrain.steps = 2\n")
     assert main(["run", str(folder / "experiments/small/plain.gin"), "--root", str(folder / "runs")]) == 0
     return folder

@@ -11,20 +11,11 @@ import pytest
 from genever.runs import RunDirectory
 from safetensors.torch import load_file
 
-EXPERIMENT = """
-train.data        = @Digits()
-train.conditioner = @Classes()
-train.backbone    = @DiT()
-train.loss        = @FlowMatching()
-train.sampler     = @LogitNormal()
+MORE = """\
 train.averages    = {'ema': @average.Constant()}
 train.steps       = 40
-train.batch_size  = 16
 train.log_every   = 5
 train.save_every  = 2
-DiT.width = 16
-DiT.depth = 1
-DiT.heads = 2
 """
 
 # Kills the process with SIGKILL at the n-th call of a function, as a power cut would.
@@ -74,10 +65,10 @@ def only_run(root: Path) -> RunDirectory:
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def experiment(small: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("experiments") / "small" / "killed.gin"
     file.parent.mkdir()
-    file.write_text(EXPERIMENT)
+    file.write_text(small + MORE)
     return file
 
 
