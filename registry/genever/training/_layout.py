@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from genever.errors import UserError
+from genever.slots import Parallel
 from genever.training._denoiser import Denoiser
 from genever.training._method import Method
 from genever.training._stage import Stage
@@ -39,6 +41,9 @@ def lay_out(method: Method, stage: Stage, world: World) -> Layout:
     """Compiles the backbone of "model" and spreads every role over the processes, each on its own.
 
     What a method calls stays what it is. Its parameters may be replaced: the layout tells those that learn now.
+
+    Raises:
+        UserError: `train.parallel` does not fit the number of processes.
     """
     names = {group: tuple(parameters) for group, parameters in method.groups().items()}
     learning = {group: frozenset(name.partition(".")[0] for name in found) for group, found in names.items()}
@@ -54,7 +59,7 @@ def lay_out(method: Method, stage: Stage, world: World) -> Layout:
             is_learning = any(role in roles for roles in learning.values())
             # Small frozen networks, such as encoders, stay whole: they may be called otherwise than by their forward pass.
             if is_learning or (isinstance(module, Denoiser) and any(True for _ in module.parameters())):
-                switch = stage.parallel.lay_out(module, learns=is_learning, world=world)
+                switch = _laid_out(stage.parallel, module, learns=is_learning, world=world)
                 switches |= {role: switch} if is_learning else {}
     now = {
         f"{role}.{name}": parameter for role, module in method.roles.items() for name, parameter in module.named_parameters()
@@ -71,6 +76,13 @@ def blocks_of(module: nn.Module) -> list[nn.Module]:
     if isinstance(module, nn.ModuleList):
         return list(module)
     return [block for child in module.children() for block in blocks_of(child)]
+
+
+def _laid_out(parallel: Parallel, module: nn.Module, *, learns: bool, world: World) -> Callable[[bool], None]:
+    try:
+        return parallel.lay_out(module, learns=learns, world=world)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _compile(model: nn.Module, what: str) -> None:

@@ -1,0 +1,257 @@
+"""Several processes train as one does, and go on where other numbers of them stopped."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from genever.execution import REQUEUE, STOPPED
+from genever.language import read, resolve
+from genever.parts import load_catalog
+from genever.runs import RunDirectory, write_whole
+from genever.testing import start_together, train_together
+from genever.training import load_model_state
+from torch import Tensor
+
+BASE = """
+train.data        = @Digits()
+train.conditioner = @Classes()
+train.backbone    = @DiT()
+train.loss        = @FlowMatching()
+train.sampler     = @LogitNormal()
+train.optimizer   = @AdamW()
+train.averages    = {'ema': @average.Constant()}
+train.steps       = 6
+train.batch_size  = 16
+train.log_every   = 1
+train.save_every  = 2
+train.sample_images    = 4
+train.validate_samples = 8
+AdamW.lr          = 1e-3
+DiT.width         = 16
+DiT.depth         = 2
+DiT.heads         = 2
+"""
+METHODS = {
+    "plain": "train.accumulate = 2",
+    "dmd": "train.distiller = @DMD()\nDMD.critic_updates = 2",
+    "progressive": "train.distiller = @ProgressiveDistillation()\nProgressiveDistillation.start_steps = 4",
+    "grpo": "train.aligner = @FlowGRPO()\nFlowGRPO.reward = @Ink()\nFlowGRPO.solver = @FlowSDE()\n"
+    "FlowSDE.num_steps = 3\nFlowGRPO.group_size = 4",
+}
+
+Compose = Callable[..., RunDirectory]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A trained run, for methods that start from one."""
+    run = composed(tmp_path_factory.mktemp("start"), BASE)
+    assert train_together(run.path, 1) == [0]
+    return run
+
+
+@pytest.fixture
+def compose(tmp_path: Path, start: RunDirectory) -> Compose:
+    """Freezes the small experiment with some lines more into a new run's directory."""
+    numbers = iter(range(100))
+
+    def make(lines: str = "", *, started: bool = False) -> RunDirectory:
+        lines += f"\ntrain.start = {str(start.path)!r}" if started else ""
+        return composed(tmp_path / str(next(numbers)), BASE + lines + "\n", start if started else None)
+
+    return make
+
+
+def composed(folder: Path, text: str, start: RunDirectory | None = None) -> RunDirectory:
+    (folder / "small").mkdir(parents=True)
+    file = folder / "small/one.gin"
+    file.write_text(text)
+    catalog = load_catalog()
+    resolved = resolve(read(str(file), [], catalog=catalog, runs_root=str(folder)), catalog)
+    facts = {"start": {"run": str(start.path)}} if start else {}
+    run = RunDirectory.create(folder, resolved.name, resolved.identity, facts)
+    write_whole(run.resolved, resolved.text)
+    return run
+
+
+def weights(run: RunDirectory) -> dict[str, Tensor]:
+    return load_model_state(run, run.saved_steps()[-1], None)
+
+
+def losses(run: RunDirectory) -> list[tuple[int, float]]:
+    """Of every step: the first term of the model's group."""
+    return [(line["step"], next(v for k, v in line.items() if k.startswith("model/"))) for line in steps(run)]
+
+
+def steps(run: RunDirectory) -> list[dict[str, float]]:
+    return [line for line in run.read_metrics() if "model/lr" in line]
+
+
+def assert_same_bits(one: RunDirectory, other: RunDirectory) -> None:
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].equal(theirs[name]) for name in ours)
+
+
+def assert_close(one: RunDirectory, other: RunDirectory) -> None:
+    """As far as the order of sums may differ, which Adam enlarges where a gradient is next to nothing."""
+    ours, theirs = weights(one), weights(other)
+    start = torch.cat([tensor.flatten().double() for tensor in theirs.values()])
+    apart = torch.cat([(ours[name] - theirs[name]).flatten().double() for name in theirs])
+    assert apart.norm() / start.norm() < 1e-4
+
+
+@pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_train_as_one_does(compose: Compose, method: str, parallel: str) -> None:
+    lines, started = f"{METHODS[method]}\ntrain.parallel = @{parallel}()", method != "plain"
+    one, two, again = (compose(lines, started=started) for _ in range(3))
+    assert train_together(one.path, 1) == [0]
+    assert train_together(two.path, 2) == [0, 0]
+    assert train_together(again.path, 2) == [0, 0]
+    assert_close(two, one)
+    assert_same_bits(two, again)
+    assert [step for step, _ in losses(two)] == [step for step, _ in losses(one)]
+
+
+@pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
+def test_run_goes_on_with_another_number_of_processes(compose: Compose, parallel: str) -> None:
+    lines = f"train.parallel = @{parallel}()\ntrain.steps = 8"
+    whole, run = compose(lines), compose(lines)
+    assert train_together(whole.path, 1) == [0]
+    for size in (1, 2, 4):
+        train_two_steps(run, size)
+    assert train_together(run.path, 1) == [0]
+    assert_close(run, whole)
+    for (step, ours), (same, theirs) in zip(losses(run), losses(whole), strict=True):
+        assert step == same
+        assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def train_two_steps(run: RunDirectory, size: int) -> None:
+    """Stops a run after it saved once more, by a copy of it whose stage ends there."""
+    frozen, saved = run.resolved.read_text(), run.saved_steps()
+    until = (saved[-1] if saved else 0) + 2
+    write_whole(run.resolved, frozen.replace("train.steps = 8", f"train.steps = {until}"))
+    assert train_together(run.path, size) == [0] * size
+    write_whole(run.resolved, frozen)
+    run.drop_metrics_after(until)
+
+
+def test_hybrid_shards_train_as_one_process_does(compose: Compose) -> None:
+    lines = "train.parallel = @FSDP()\nFSDP.shard = 2"
+    one, four = compose(lines), compose(lines)
+    assert train_together(one.path, 1) == [0]
+    assert train_together(four.path, 4) == [0] * 4
+    assert_close(four, one)
+
+
+def test_blocks_compile_on_their_own_in_shards(compose: Compose) -> None:
+    lines = "train.parallel = @FSDP()\ntrain.compile = 'blocks'\ntrain.precision = 'bf16'\ntrain.steps = 2"
+    run = compose(lines)
+    assert train_together(run.path, 2, environment={"TORCH_COMPILE_DISABLE": "0"}) == [0, 0]
+    assert run.facts["status"] == "finished"
+
+
+def test_samples_are_shared_out_and_judged_as_one_process_would(compose: Compose) -> None:
+    lines = "train.metrics = [@metric.Reward()]\nmetric.Reward.reward = @Ink()\ntrain.evaluate_samples = 21\ntrain.steps = 1"
+    one, two = compose(lines), compose(lines)
+    assert train_together(one.path, 1) == [0]
+    assert train_together(two.path, 2) == [0, 0]
+    ours, theirs = (run.facts["results"]["average/reward"] for run in (two, one))
+    assert ours == pytest.approx(theirs, rel=1e-4)
+    assert len(list(two.samples.glob("*.png"))) == len(list(one.samples.glob("*.png")))
+
+
+def test_signal_to_one_process_saves_in_all_and_the_run_goes_on(compose: Compose) -> None:
+    lines = "train.steps = 400\ntrain.save_every = None"
+    whole, run = compose(lines), compose(lines)
+    assert train_together(whole.path, 2) == [0, 0]
+    processes = start_together(run.path, 2)
+    wait_for(lambda: run.metrics.exists() and run.metrics.read_text().count("\n") > 3)
+    assert processes[1].pid
+    os.kill(processes[1].pid, signal.SIGUSR2)
+    assert ended(processes) == [REQUEUE, REQUEUE]
+    assert run.facts["status"] == "preempted"
+    (saved,) = run.saved_steps()
+    assert 3 < saved < 400
+    assert train_together(run.path, 2) == [0, 0]
+    assert_same_bits(run, whole)
+
+
+def test_death_of_one_process_ends_the_others_and_the_run_goes_on(compose: Compose) -> None:
+    lines = "train.steps = 400\ntrain.save_every = 50"
+    run = compose(lines)
+    processes = start_together(run.path, 2)
+    wait_for(lambda: bool(run.saved_steps()))
+    processes[1].kill()
+    codes = ended(processes)
+    assert codes == [1, -signal.SIGKILL]
+    assert run.facts["status"] == "failed"
+    assert run.facts["reason"].startswith("rank 0 on ")
+    assert train_together(run.path, 2) == [0, 0]
+    assert (run.facts["status"], run.facts["reason"], run.failure) == ("finished", None, None)
+
+
+def test_loss_that_is_not_finite_stops_all_at_the_same_step(compose: Compose) -> None:
+    run = compose("AdamW.lr = 1e+30\ntrain.clip_norm = None\ntrain.skip_nonfinite = 1")
+    assert train_together(run.path, 2) == [1, 1]
+    assert "group 'model' is not finite at step" in run.facts["reason"]
+    assert {file.name for file in run.path.glob("nonfinite/*/*")} == {
+        "batch_0.safetensors",
+        "batch_1.safetensors",
+        "step.json",
+    }
+
+
+def test_attempt_takes_a_run_over_from_the_one_before(compose: Compose) -> None:
+    run = compose("train.steps = 100000\ntrain.save_every = None")
+    first = start_together(run.path, 1)
+    wait_for(lambda: run.metrics.exists() and run.metrics.read_text().count("\n") > 3)
+    second = start_together(run.path, 1)
+    assert ended(first) == [STOPPED]
+    wait_for(lambda: json.loads(run.heartbeat.read_text())["attempt"] == run.owner)
+    assert run.saved_steps()
+    assert run.facts["status"] == "running"
+    assert second[0].pid
+    os.kill(second[0].pid, signal.SIGTERM)
+    assert ended(second) == [STOPPED]
+    assert run.facts["status"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("line", "size", "message"),
+    [
+        (
+            "train.batch_size = 10",
+            4,
+            "train.batch_size = 10 in train.accumulate = 1 parts cannot be split among 4 processes",
+        ),
+        ("train.parallel = None", 2, "train.parallel = None means one process, but 2 were started"),
+        ("train.parallel = @FSDP()\nFSDP.shard = 3", 2, "parallel.FSDP.shard = 3 does not divide the 2 processes"),
+    ],
+)
+def test_composition_that_does_not_fit_the_processes_is_refused(
+    compose: Compose, line: str, size: int, message: str
+) -> None:
+    run = compose(line)
+    assert set(train_together(run.path, size)) == {2}
+    assert message in run.facts["reason"]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.02)
+
+
+def ended(processes: list) -> list[int]:
+    for process in processes:
+        process.join(timeout=120)
+    return [process.exitcode for process in processes]
