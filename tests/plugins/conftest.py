@@ -89,9 +89,9 @@ class Toy:
             first = Trainer(composition=Toy.compose(**given), run=run, should_stop=lambda: next(asked) == stop)
             with pytest.raises(Stopped):
                 first.train()
-        composition = Toy.compose(**given)
-        Trainer(composition=composition, run=run).train()
-        return composition.model.state_dict()
+        trainer = Trainer(composition=Toy.compose(**given), run=run)
+        trainer.train()
+        return trainer.composition.model.state_dict()  # Each round composes anew.
 
 
 @pytest.fixture
