@@ -78,6 +78,7 @@ class Needy:
 
     needs = ("los.velocity", "loss")
     infrastructure = ("gone",)
+    defaults: ClassVar[dict[str, str]] = {"gone": "schedule.Cosine"}
 
     def __call__(self, step: int, num_steps: int) -> float:
         return 1.0

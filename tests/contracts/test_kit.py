@@ -28,7 +28,11 @@ BROKEN = {
         "decay_lies_between_zero_and_one",
         "part_fills_its_slot",
     },
-    "schedule.Needy": {"abilities_are_what_the_source_says", "infrastructure_names_parameters"},
+    "schedule.Needy": {
+        "abilities_are_what_the_source_says",
+        "defaults_are_parts_for_parameters",
+        "infrastructure_names_parameters",
+    },
     "schedule.LateAbility": {"abilities_are_what_the_source_says"},
     "schedule.HiddenFields": {"static_surface_is_the_signature"},
     "schedule.Counting": {"factor_depends_on_the_step_alone"},

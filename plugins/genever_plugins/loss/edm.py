@@ -7,13 +7,12 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Gt
-from genever.slots import Distance, Weighting
+from genever.slots import Distance, Path, Weighting
 from jaxtyping import Float
 from torch import Tensor
 
 from genever_plugins.loss._error import over
 from genever_plugins.loss._gaussian import Gaussian
-from genever_plugins.loss._straight import Straight
 
 __all__ = ["EDM"]
 
@@ -31,6 +30,7 @@ class EDM(Gaussian):
     ordinary differential equation is EDM's. The network is told a sigma within [0.002, 80].
 
     Args:
+        path: the straight one.
         sigma_data: standard deviation of the data.
         weighting: of the data's error. None = EDM's, (sigma² + sigma_data²) / (sigma sigma_data)².
         distance: between F's. None = the mean square.
@@ -41,13 +41,14 @@ class EDM(Gaussian):
     """
 
     provides: ClassVar[tuple[str, ...]] = ("gaussian", "linear_path")
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("path.straight",)
+    defaults: ClassVar[dict[str, str]] = {"path": "path.Linear"}
 
+    path: Path
     sigma_data: Annotated[float, Gt(0)] = 0.5
     weighting: Weighting | None = None
     distance: Distance | None = None
 
-    path = Straight()
     prediction = "data"
 
     def inputs(self, x_t: Tensor, t: Float[Tensor, " batch"]) -> tuple[Tensor, Tensor]:

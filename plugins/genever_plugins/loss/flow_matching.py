@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genever.slots import Distance, Weighting
+from genever.slots import Distance, Path, Weighting
 from jaxtyping import Float
 from torch import Tensor
 
 from genever_plugins.loss._error import over, weighted_error
-from genever_plugins.loss._straight import Straight
 
 __all__ = ["FlowMatching"]
 
@@ -23,6 +22,7 @@ class FlowMatching:
     on [0, 1] but the score at t = 1, where 1 - t is taken as 1e-5.
 
     Args:
+        path: the straight one.
         weighting: of the velocity's error. None = 1 at every time.
         distance: between velocities. None = the mean square.
 
@@ -33,12 +33,13 @@ class FlowMatching:
     """
 
     provides: ClassVar[tuple[str, ...]] = ("gaussian", "velocity", "linear_path")
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("path.straight",)
+    defaults: ClassVar[dict[str, str]] = {"path": "path.Linear"}
 
+    path: Path
     weighting: Weighting | None = None
     distance: Distance | None = None
 
-    path = Straight()
     prediction = "velocity"
 
     def inputs(self, x_t: Tensor, t: Float[Tensor, " batch"]) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ class Linear:
             arXiv:2209.03003
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("straight",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -46,13 +46,14 @@ def example(catalog: Catalog, surface: Surface) -> tuple[str, ...]:
     if surface.name == "train":
         return tuple(f"train.{one.name} = {_value(catalog, one)}" for one in surface.parameters if _asked(surface, one))
     used = _shortest(catalog, surface.name)
-    shown = [one for one in surface.parameters if one.required] or list(surface.parameters[:1])
+    own = [one for one in surface.parameters if one.name not in surface.defaults]
+    shown = [one for one in own if one.required] or own[:1]
     bindings = (f"{used}.{one.name} = {_value(catalog, one)}" for one in shown)
     return (_place(catalog, surface.slot, f"@{used}()"), *bindings)
 
 
-def _asked(stage: Surface, parameter: Parameter) -> bool:
-    return parameter.required and parameter.name not in stage.defaults
+def _asked(surface: Surface, parameter: Parameter) -> bool:
+    return parameter.required and parameter.name not in surface.defaults
 
 
 def _place(catalog: Catalog, slot: str, value: str) -> str:

@@ -45,7 +45,9 @@ def _gap(node: Node, need: str, composition: Composition, parts: Parts) -> _Gap 
         binding = composition.root.get(ability)
         is_set = binding is not None and binding.value is not None
         return None if is_set else _Gap(f"train.{ability}", "it is not set", f"Set train.{ability}.")
-    owner = node if composition.named_by(node, slot) else Node((), ROOT)
+    stage = parts.readable(ROOT)
+    is_own = bool(composition.named_by(node, slot)) or (stage is not None and stage.parameter(slot) is None)
+    owner = node if is_own else Node((), ROOT)
     named = composition.named_by(owner, slot)
     without = [found.part for found in named if not _provides(found.part, ability, parts)]
     if named and not without:

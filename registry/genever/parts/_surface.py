@@ -48,7 +48,7 @@ class Surface:
         measures: for a metric: the names of its numbers; '{parameter}' in one stands for that parameter's value. None = it
             does not say.
         infrastructure: parameters that do not change the result.
-        defaults: for the stage: the part of each slot whose file names none.
+        defaults: the parts of parameters that a file says nothing of, by full name.
         inherited: for the stage: what it takes over from the run that it starts from.
     """
 

@@ -3,6 +3,7 @@ import torch
 from genever.training import Field
 from genever_plugins.guidance.cfg import CFG
 from genever_plugins.loss.flow_matching import FlowMatching
+from genever_plugins.path.linear import Linear
 from genever_plugins.solver.heun import Heun
 from torch import Tensor
 
@@ -29,14 +30,14 @@ def noise() -> Tensor:
 def outputs(guidance: CFG | None, x: Tensor, t: Tensor | float = 0.5) -> tuple[Tensor, int]:
     model = Gaussians()
     ones = torch.ones(len(x))
-    field = Field(model, FlowMatching(), 3 * ones, guidance=guidance, null=ones)
+    field = Field(model, FlowMatching(path=Linear()), 3 * ones, guidance=guidance, null=ones)
     return field.velocity(x, t), model.seen
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 2.5])
 def test_guided_gaussian_is_the_gaussian_around_the_extrapolated_mean(scale: float, noise: Tensor) -> None:
     ones = torch.ones(64)
-    field = Field(Gaussians(), FlowMatching(), 3 * ones, guidance=CFG(scale=scale), null=ones)
+    field = Field(Gaussians(), FlowMatching(path=Linear()), 3 * ones, guidance=CFG(scale=scale), null=ones)
     x = Heun(num_steps=100)(field, noise, generator=torch.Generator())
     torch.testing.assert_close(x, 1 + scale * (3 - 1) + 0.5 * noise, rtol=0, atol=2e-3)
 

@@ -19,9 +19,9 @@ from torch import Tensor
 
 PATHS = [VE(), VPCosine(), VPLinear()]
 LOSSES = [
-    FlowMatching(),
-    EDM(),
-    EDM(sigma_data=1.3),
+    FlowMatching(path=Linear()),
+    EDM(path=Linear()),
+    EDM(path=Linear(), sigma_data=1.3),
     VPrediction(path=Linear()),
     *[kind(path=path) for kind in (DDPM, ScoreMatching, VPrediction) for path in PATHS],
 ]

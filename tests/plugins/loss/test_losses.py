@@ -49,19 +49,19 @@ def test_flow_matching_target_averages_to_the_marginal_velocity(t: float) -> Non
 
 def test_flow_matching_returns_a_velocity_as_it_is() -> None:
     output = normal(2, 1, 2, 2)
-    assert FlowMatching().velocity(output, normal(2, 1, 2, 2, seed=1), torch.rand(2)) is output
+    assert FlowMatching(path=Linear()).velocity(output, normal(2, 1, 2, 2, seed=1), torch.rand(2)) is output
 
 
 def test_errors_are_means_over_dimensions_one_for_each_sample() -> None:
     output = torch.zeros(3, 2, 4, 4)
     x_1 = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1).expand(3, 2, 4, 4)
-    errors = FlowMatching().errors(output, x_t=x_1, t=torch.rand(3), x_1=x_1, x_0=0 * x_1)
+    errors = FlowMatching(path=Linear()).errors(output, x_t=x_1, t=torch.rand(3), x_1=x_1, x_0=0 * x_1)
     assert errors.tolist() == [1.0, 4.0, 9.0]
 
 
 def test_loss_weighs_the_distance_that_it_is_given() -> None:
     x_1, x_0, t = normal(4, 3), normal(4, 3, seed=1), torch.tensor([0.0, 0.5, 0.9, 0.99], dtype=torch.float64)
-    loss = FlowMatching(weighting=InverseVariance(), distance=Huber(c=0.1))
+    loss = FlowMatching(path=Linear(), weighting=InverseVariance(), distance=Huber(c=0.1))
     errors = loss.errors(0 * x_1, x_t=x_1, t=t, x_1=x_1, x_0=x_0)
     torch.testing.assert_close(errors, Huber(c=0.1)(0 * x_1, x_1 - x_0) / (1 - t) ** 2)
 
@@ -69,7 +69,7 @@ def test_loss_weighs_the_distance_that_it_is_given() -> None:
 def test_edm_plain_error_is_the_weighted_error_of_its_denoiser() -> None:
     x_1, x_0, t, output = normal(8, 5), normal(8, 5, seed=1), torch.linspace(0.05, 0.95, 8).double(), normal(8, 5, seed=2)
     x_t = t[:, None] * x_1 + (1 - t[:, None]) * x_0
-    sigma, loss = (1 - t) / t, EDM()
+    sigma, loss = (1 - t) / t, EDM(path=Linear())
     weight = (sigma**2 + 0.25) / (sigma * 0.5) ** 2
     errors = loss.errors(output, x_t=x_t, t=t, x_1=x_1, x_0=x_0)
     torch.testing.assert_close(errors, weight * (loss.data(output, x_t, t) - x_1).square().mean(1))
@@ -78,13 +78,13 @@ def test_edm_plain_error_is_the_weighted_error_of_its_denoiser() -> None:
 def test_edm_shows_the_network_its_own_scale() -> None:
     x_t, t = normal(6, 4), torch.linspace(0.1, 0.9, 6).double()
     sigma = ((1 - t) / t)[:, None]
-    shown, times = EDM(sigma_data=0.5).inputs(x_t, t)
+    shown, times = EDM(path=Linear(), sigma_data=0.5).inputs(x_t, t)
     torch.testing.assert_close(shown, (x_t / t[:, None]) / (sigma**2 + 0.25).sqrt())
     torch.testing.assert_close(times, sigma[:, 0].log() / 4)
 
 
 def test_edm_tells_the_network_no_noise_beyond_its_range() -> None:
-    _, times = EDM().inputs(torch.zeros(2, 1), torch.tensor([0.0, 1.0]))
+    _, times = EDM(path=Linear()).inputs(torch.zeros(2, 1), torch.tensor([0.0, 1.0]))
     torch.testing.assert_close(times, torch.tensor([math.log(80) / 4, math.log(0.002) / 4]))
 
 

@@ -3,6 +3,7 @@ import torch
 from genever.training import Evaluation, Field
 from genever_plugins.loss.flow_matching import FlowMatching
 from genever_plugins.metric.straightness import Straightness, bend
+from genever_plugins.path.linear import Linear
 from genever_plugins.solver.euler import Euler
 from torch import nn
 
@@ -19,7 +20,7 @@ class Velocity(nn.Module):
 
 
 def field(function):
-    return Field(Velocity(function), FlowMatching(), torch.zeros(8, dtype=torch.int64))
+    return Field(Velocity(function), FlowMatching(path=Linear()), torch.zeros(8, dtype=torch.int64))
 
 
 NOISE = torch.randn(8, 1, 2, 2, generator=torch.Generator().manual_seed(0))

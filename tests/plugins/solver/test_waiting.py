@@ -7,6 +7,7 @@ from genever.training import Field
 from genever_plugins.guidance.cfg import CFG
 from genever_plugins.loss.edm import EDM
 from genever_plugins.loss.flow_matching import FlowMatching
+from genever_plugins.path.linear import Linear
 from genever_plugins.solver.ancestral import Ancestral
 from genever_plugins.solver.ddim import DDIM
 from genever_plugins.solver.euler import Euler
@@ -29,7 +30,7 @@ class Halving(torch.nn.Module):
         return x / 2, ()
 
 
-@pytest.mark.parametrize("loss", [FlowMatching(), EDM()], ids=str)
+@pytest.mark.parametrize("loss", [FlowMatching(path=Linear()), EDM(path=Linear())], ids=str)
 @pytest.mark.parametrize("solver", SOLVERS, ids=str)
 def test_solver_never_waits_for_the_device(solver: Solver, loss: Loss) -> None:
     with FakeTensorMode():
@@ -45,7 +46,7 @@ def test_pretended_tensor_notices_who_asks_for_its_number() -> None:
 
 
 class Asking(Field):
-    path = FlowMatching().path
+    path = FlowMatching(path=Linear()).path
 
     def __init__(self) -> None: ...
 

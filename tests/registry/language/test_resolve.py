@@ -39,6 +39,14 @@ def test_frozen_file_is_flat_and_says_where_each_value_is_from(resolved: Resolve
     )
 
 
+def test_part_of_a_part_that_the_file_leaves_out_is_its_default(resolved: Resolve, good: str) -> None:
+    text = resolved(good + "train.aligner = @Along()\n").text
+    assert text.endswith("\n\naligner.Along.path = @path.Linear()  # default\n")
+    written = resolved(good + "train.aligner = @Along()\nAlong.path = @path.Linear()\n")
+    assert written.text.endswith("\n\naligner.Along.path = @path.Linear()  # x.gin:7\n")
+    assert written.identity == resolved(good + "train.aligner = @Along()\n").identity
+
+
 def test_record_says_what_each_value_replaced(resolved: Resolve, good: str) -> None:
     found = json.loads(resolved("M = 5\n" + good, "train.steps = %M").json)
     assert found["values"]["train.steps"] == {

@@ -110,6 +110,13 @@ def test_bare_name_is_enough(acme: Path, capsys: Capture) -> None:
     assert capsys.readouterr().out.startswith("sampler.AcmeBeta\n")
 
 
+def test_part_that_is_there_by_default_is_shown_and_not_asked_for(capsys: Capture) -> None:
+    assert main(["parts", "loss.FlowMatching"]) == 0
+    said = words(capsys)
+    assert "path Path @Linear() the straight one." in said
+    assert "FlowMatching.path" not in said
+
+
 def test_part_in_json_says_the_same(acme: Path, capsys: Capture) -> None:
     assert main(["parts", "AcmeBeta", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

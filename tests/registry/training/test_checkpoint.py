@@ -12,6 +12,7 @@ from genever.training._averages import Averages
 from genever.training._saved import Live
 from genever_plugins.distiller.progressive import ProgressiveDistillation
 from genever_plugins.loss.flow_matching import FlowMatching
+from genever_plugins.path.linear import Linear
 from torch import Tensor, nn
 
 
@@ -88,7 +89,7 @@ def test_run_killed_between_two_rounds_ends_with_the_same_bits(
 
     save_constants = Saver.save_constants
 
-    parts = {"distiller": ProgressiveDistillation(start_steps=8, end_steps=2), "loss": FlowMatching()}
+    parts = {"distiller": ProgressiveDistillation(start_steps=8, end_steps=2), "loss": FlowMatching(path=Linear())}
     whole = train(tmp_path / "whole", **parts)
     with monkeypatch.context() as patched:
         patched.setattr(Saver, "save_constants", killing)

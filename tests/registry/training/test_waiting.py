@@ -11,6 +11,7 @@ from genever_plugins.aligner.flow_grpo import FlowGRPO
 from genever_plugins.distiller.dmd import DMD
 from genever_plugins.distiller.progressive import ProgressiveDistillation
 from genever_plugins.loss.flow_matching import FlowMatching
+from genever_plugins.path.linear import Linear
 from genever_plugins.solver.flow_sde import FlowSDE
 from torch.overrides import TorchFunctionMode
 
@@ -33,7 +34,7 @@ class NoCopies(TorchFunctionMode):
 
 @pytest.mark.parametrize("parts", METHODS.values(), ids=METHODS)
 def test_step_copies_no_number_to_the_device(parts: Mapping[str, Any]) -> None:
-    composition = toy_composition(loss=FlowMatching(), **parts)
+    composition = toy_composition(loss=FlowMatching(path=Linear()), **parts)
     method = composition.rounds()[0].start({})
     with NoCopies():
         losses = [update.loss() for update in method.updates(composition.feed().at(0), 0)]
@@ -44,7 +45,7 @@ def test_step_copies_no_number_to_the_device(parts: Mapping[str, Any]) -> None:
 def test_time_is_one_for_each_sample_and_copied_from_nowhere(t: float) -> None:
     x = torch.zeros(3, 1)
     with NoCopies():
-        times = Field(torch.nn.Identity(), FlowMatching(), x).times(x, t)
+        times = Field(torch.nn.Identity(), FlowMatching(path=Linear()), x).times(x, t)
     assert times.equal(torch.full((3,), float(torch.as_tensor(t).max())))
 
 

@@ -78,6 +78,14 @@ def infrastructure_names_parameters(case: Case) -> None:
         assert case.surface.parameter(name), f"infrastructure names {name!r}, which is no parameter."
 
 
+def defaults_are_parts_for_parameters(case: Case) -> None:
+    for name, part in case.surface.defaults.items():
+        parameter, slot = case.surface.parameter(name), part.partition(".")[0].capitalize()
+        assert parameter, f"defaults names {name!r}, which is no parameter."
+        assert parameter.required, f"{name} has a default of its own: leave one of the two out."
+        assert re.search(rf"\b{slot}\b", parameter.annotation), f"{name} takes {parameter.annotation}, not {part}."
+
+
 def part_fills_its_slot(case: Case) -> None:
     protocol = getattr(slots, case.slot.capitalize())
     members = [name for name in (*vars(protocol), *protocol.__annotations__) if not name.startswith("_")]
