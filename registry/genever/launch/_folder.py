@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,9 +117,9 @@ class RunJob:
 
     run: Path
 
-    @property
+    @cached_property
     def facts(self) -> dict[str, Any]:
-        """{} = the run was never part of a job."""
+        """As it was when first asked for. {} = the run was never part of a job."""
         try:
             return json.loads((self.run / "job.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -133,7 +133,7 @@ class RunJob:
     @property
     def folder(self) -> JobFolder | None:
         path = self.facts.get("folder")
-        return JobFolder(Path(path)) if path and Path(path).is_dir() else None
+        return _known_folder(Path(path)) if path and Path(path).is_dir() else None
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
@@ -158,11 +158,18 @@ class RunJob:
 
     def _write(self, facts: dict[str, Any]) -> None:
         write_whole(self.run / "job.json", json.dumps(facts, indent=1))
+        self.__dict__["facts"] = facts
 
 
 def python_path(code: Path) -> str:
     """PYTHONPATH with a snapshot first."""
     return os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+@cache
+def _known_folder(path: Path) -> JobFolder:
+    """Many runs share a folder, whose job.json never changes."""
+    return JobFolder(path)
 
 
 def arrays(jobs: Iterable[Job], most: int) -> Iterator[list[Job]]:

@@ -60,6 +60,10 @@ class Ranks(Protocol):
         """Hands a signal on, where they do not get it anyway."""
         ...
 
+    def kill(self) -> None:
+        """Ends them at once."""
+        ...
+
 
 class Spawn(Protocol):
     """Starts the ranks of a run; `attempt` is by what they find each other."""
@@ -84,7 +88,7 @@ class _Here:
                 self.death = max(failed, key=lambda death: death.code)
                 self.deadline = time.monotonic() + (_LEFT_S if self.death.code in (REQUEUE, STOPPED) else _FAILED_S)
         elif time.monotonic() > self.deadline:
-            self.send(signal.SIGKILL)
+            self.kill()
         if any(code is None for code in codes):
             return None
         return self.death or Death(0)
@@ -93,6 +97,9 @@ class _Here:
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(number)
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
 
 
 def spawn_here(profile: Profile, *, device: str | None = None, quiet: bool = False) -> Spawn:
@@ -145,6 +152,9 @@ class _Step:
 
     def send(self, number: int) -> None:
         pass
+
+    def kill(self) -> None:
+        self.srun.kill()  # SLURM ends the tasks with the job, if not before.
 
     def _read(self) -> None:
         """Passes on what the ranks say, and remembers the first of which srun says that it failed."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from genever.errors import UserError
 from genever.launch._cluster import Job, JobState
-from genever.launch._folder import JobFolder, arrays
+from genever.launch._folder import JobFolder, RunJob, arrays
 from genever.launch._profile import Profile
 from genever.launch._ranks import FAILED, REQUEUE, STOPPED, spawn_step
 from genever.launch._supervisor import supervise
@@ -81,9 +81,13 @@ def run_job(folder: JobFolder, element: int) -> int:
         token=f"{job}-{os.environ.get('SLURM_RESTART_COUNT', '0')}",
         retries=profile.retries,
     )
-    if code == REQUEUE or (code == STOPPED and _is_preempted(job)):
+    told = _told(job) if code in (REQUEUE, STOPPED) else ""
+    cancelled = "JobState=CANCELLED" in told or all(RunJob(run.path).cancelled.exists() for run in folder.runs(element))
+    # Where SLURM knows no other signal to send, it says with SIGTERM that it takes the place away.
+    taken_away = "JobState=RUNNING" in told and re.search(r"PreemptTime=\d", told)
+    if not cancelled and (code == REQUEUE or (code == STOPPED and taken_away)):
         return _queue_again(job)
-    return code
+    return STOPPED if code == REQUEUE else code
 
 
 def _queue_again(job: str) -> int:
@@ -102,13 +106,12 @@ def _queue_again(job: str) -> int:
             return REQUEUE
 
 
-def _is_preempted(job: str) -> bool:
-    """Whether SLURM takes this job's place away, which it says with SIGTERM where it knows no other signal to send."""
+def _told(job: str) -> str:
+    """What the controller says of a job; nothing while it does not answer."""
     try:
-        told = _ask("scontrol", "show", "job", job)
+        return _ask("scontrol", "show", "job", job)
     except (OSError, subprocess.CalledProcessError):
-        return False
-    return bool(re.search(r"JobState=RUNNING", told) and re.search(r"PreemptTime=\d", told))
+        return ""
 
 
 @dataclass(frozen=True)

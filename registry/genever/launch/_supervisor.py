@@ -26,7 +26,9 @@ _BY_SIGNAL: dict[int, int] = {
     signal.SIGTERM: STOPPED,
     signal.SIGINT: STOPPED,
 }
-_BY_STATUS = {"finished": FINISHED, "preempted": REQUEUE, "stopped": STOPPED, "failed": FAILED}
+_BY_STATUS = {"finished": FINISHED, "preempted": REQUEUE}
+#: Seconds after which ranks that have written down how they ended, and have not ended, are ended.
+_HANGS_S = 120.0
 
 
 def supervise(runs: Sequence[RunDirectory], spawn: Spawn, *, token: str, retries: int = 0) -> int:
@@ -60,6 +62,8 @@ class _Watched:
     code: int | None = None
     num_starts: int = 0
     asked: int = 0
+    done_at: float | None = None
+    looked_at: float = 0.0
 
     def goes_on(self) -> bool:
         """Looks once, and does what is to be done. Whether to look again."""
@@ -67,6 +71,8 @@ class _Watched:
             self._start()
         elif self.ranks is not None and (death := self.ranks.ended()) is not None:
             self._conclude(death)
+        else:
+            self._end_if_hanging()
         return self.code is None
 
     def send(self, number: int) -> None:
@@ -88,8 +94,21 @@ class _Watched:
         if self.asked:  # while they were being started
             self.ranks.send(self.asked)
 
+    def _end_if_hanging(self) -> None:
+        """Taking processes down can hang where a network does; what is written down need not wait for that."""
+        now = time.monotonic()
+        if self.ranks is None or now < self.looked_at + 5:
+            return
+        self.looked_at = now
+        if self.run.facts["status"] not in ("finished", "preempted", "stopped", "failed"):
+            self.done_at = None
+        elif self.done_at is None:
+            self.done_at = now
+        elif now > self.done_at + _HANGS_S:
+            self.ranks.kill()
+
     def _conclude(self, death: Death) -> None:
-        self.ranks = None
+        self.ranks = self.done_at = None
         job = RunJob(self.run.path)
         code, reason = _judged(self.run, job.attempts[-1]["attempt"], death)
         job.ended(ended=time.time(), code=code, exit_code=death.code, reason=reason, saved=_saved(self.run))
@@ -129,25 +148,28 @@ def _num_in_vain(attempts: Sequence[dict[str, Any]], code: int) -> int:
 
 
 def _judged(run: RunDirectory, attempt: str, death: Death) -> tuple[int, str]:
-    """What became of a start of a run, and why: from what the ranks wrote down, then from how the first of them ended.
+    """What became of a start of a run, and why: from what the ranks wrote down, and from how the first of them ended.
 
-    The ranks end one after the other, and what stops the rest must not hide what they had agreed on.
+    The ranks end one after the other, and what stops the rest must not hide what they had agreed on. Nor must what the
+    others say, once one of them is gone, hide why it went.
     """
     facts, failure = run.facts, run.failure or {}
-    status, by_signal = facts["status"], _BY_SIGNAL.get(death.signal or signal.SIGKILL)
-    if failure.get("attempt") == attempt and not (death.signal and by_signal is None and death.rank != failure.get("rank")):
-        return (WRONG if failure.get("wrong") else FAILED), str(failure["reason"])
-    if status in ("finished", "preempted", "stopped"):
-        return _BY_STATUS[status], ""
     who = "its only process" if death.rank is None else f"rank {death.rank}"
-    if by_signal is not None:  # It came before a rank could listen.
-        return by_signal, ""
-    if death.code in (REQUEUE, STOPPED, WRONG):
-        return death.code, str(facts.get("reason") or f"{who} ended with exit code {death.code}")
-    if death.signal is not None:
+    by_signal = _BY_SIGNAL.get(death.signal, FAILED) if death.signal else None
+    if facts["status"] in ("finished", "preempted"):
+        return _BY_STATUS[facts["status"]], ""
+    if failure.get("attempt") == attempt and not (by_signal == FAILED and death.rank != failure["rank"]):
+        return (WRONG if failure.get("wrong") else FAILED), str(failure["reason"])
+    if by_signal == FAILED and death.signal:
         memory = ", as when memory runs out" if death.signal is signal.SIGKILL else ""
         return FAILED, f"{who} was killed by {death.signal.name}{memory}"
-    return FAILED, str(facts.get("reason") or f"{who} ended with exit code {death.code} and left no reason")
+    code = by_signal or death.code  # A signal may come before a rank can listen.
+    if code in (REQUEUE, STOPPED):
+        return code, ""
+    if facts["status"] == "stopped" and death.rank is None:
+        return STOPPED, ""
+    reason = facts.get("reason") or f"{who} ended with exit code {death.code} and left no reason"
+    return (WRONG if code == WRONG else FAILED), str(reason)
 
 
 def _saved(run: RunDirectory) -> int:
@@ -162,7 +184,9 @@ def _handing_on(watched: Sequence[_Watched]) -> Iterator[None]:
     def hand_on(number: int, frame: object) -> None:
         seen.append(number)
         for one in watched:
-            one.send(signal.SIGKILL if seen.count(signal.SIGINT) > 1 else number)
+            one.send(number)
+            if seen.count(signal.SIGINT) > 1 and one.ranks is not None:
+                one.ranks.kill()
 
     before = {kind: signal.signal(kind, hand_on) for kind in _BY_SIGNAL}
     try:

@@ -49,6 +49,8 @@ def main() -> int:
         death = plan.get("death", {})
         if (death.get("rank"), death.get("step")) == (rank, step) and starts <= death.get("times", 99):
             fail(death["how"])
+        if (run.failure or {}).get("attempt") == attempt:  # Without the other, no step can be taken.
+            return 1
         if asked:
             leaves = {signal.SIGUSR1, signal.SIGUSR2} & set(asked)
             save(step + 1, status="preempted" if leaves else "stopped")

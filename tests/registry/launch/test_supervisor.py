@@ -63,7 +63,7 @@ def test_rank_that_is_killed_is_named(new_run: NewRun) -> None:
 
 
 def test_rank_that_leaves_no_word_is_named(new_run: NewRun) -> None:
-    run = new_run(death={"rank": 0, "step": 0, "how": "silent"})
+    run = new_run(steps=100, death={"rank": 0, "step": 0, "how": "silent"})
     assert _supervise(run) == 1
     assert run.facts["reason"] == "rank 0 ended with exit code 1 and left no reason"
 
@@ -75,7 +75,7 @@ def test_failure_is_tried_again_as_often_as_the_profile_says(new_run: NewRun, st
 
 
 def test_failure_that_passes_is_forgotten(new_run: NewRun, starts: Starts) -> None:
-    run = new_run(death={"rank": 1, "step": 1, "how": "raise", "times": 1})
+    run = new_run(steps=100, death={"rank": 1, "step": 1, "how": "raise", "times": 1})
     assert _supervise(run, retries=1) == 0
     assert (run.facts["status"], run.facts["reason"]) == ("finished", None)
     assert len({one["GENEVER_ATTEMPT"] for one in starts(run)}) == 2
