@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,13 +21,12 @@ from genever.training._learner import Learner
 from genever.training._method import Method
 from genever.training._monitor import Monitor
 from genever.training._nonfinite import NonFinite
+from genever.training._record import Record, due
 from genever.training._saved import Live
 from genever.training._scalars import Scalars
 from genever.training._world import Agreement
 
 __all__ = ["Stopped", "Trainer"]
-
-logger = logging.getLogger("genever")
 
 
 class Stopped(Exception):
@@ -60,7 +56,7 @@ class Trainer:
     writers: Sequence[Writer] = ()
     should_stop: Callable[[], int] = lambda: 0
     progress: Callable[[int, Mapping[str, float] | None], None] = lambda step, scalars: None
-    best: dict[str, Any] = field(default_factory=dict)
+    record: Record = field(init=False)
     nonfinite: NonFinite = field(init=False)
     saver: Saver = field(init=False)
     agreement: Agreement = field(init=False)
@@ -76,7 +72,7 @@ class Trainer:
         stage, world = self.composition.stage, self.composition.world
         saved = self.run.saved_steps()
         index = read_index(self.run, saved[-1]) if saved else {"step": 0, "round": 0, "round_step": 0, "best": {}}
-        self.best = index["best"]
+        self.record = Record(self.run, stage, world, self.writers, index["best"])
         self.nonfinite = NonFinite(stage.skip_nonfinite, self.composition.device, index.get("bad_steps", 0))
         self.saver, self.agreement = Saver(self.run, world), Agreement(world)
         try:
@@ -187,18 +183,18 @@ class Trainer:
 
             # Only here, every `log_every` steps, does anything wait for the device.
             every = (stage.log_every, stage.save_every, stage.validate_every, stage.sample_every, stage.evaluate_every)
-            if last or asked or any(_due(one, steps_taken) for one in every):
+            if last or asked or any(due(one, steps_taken) for one in every):
                 self.saver.collect()
                 self.nonfinite.check(self.run, feed)
                 shown = scalars.take()
                 shown |= {f"{name}/lr": one.optimizers[0].param_groups[0]["lr"] for name, one in learners.items()}
                 shown["images_per_s"] = done * stage.batch_size / (time.perf_counter() - started)
-                self._record(steps_taken, shown)
+                self.record.scalars(steps_taken, shown)
             self.progress(steps_taken, shown)
 
             looked = time.perf_counter()
-            improved = self._look(monitor, steps_taken, last=last)
-            if last or asked or improved or _due(stage.save_every, steps_taken):
+            improved = self.record.look(monitor, steps_taken, last=last)
+            if last or asked or improved or due(stage.save_every, steps_taken):
                 self._save(steps_taken, number, step + 1, method, live)
             started += time.perf_counter() - looked
             if asked and steps_taken < num_steps * len(self.composition.rounds()):
@@ -208,61 +204,15 @@ class Trainer:
             if shown is not None:
                 started, done = time.perf_counter(), 0
 
-    def _record(self, step: int, values: Mapping[str, float]) -> None:
-        if not self.composition.world.leads:
-            return
-        self.run.append_metrics(step, values)
-        for writer in self.writers:
-            writer.scalars(values, step)
-
-    def _look(self, monitor: Monitor, step: int, *, last: bool) -> bool:
-        """Validation loss, samples and metrics, where they are due. Returns whether `keep_best` improved."""
-        stage = self.composition.stage
-        found: dict[str, float] = {}
-        if last or _due(stage.validate_every, step):
-            found |= monitor.validation()
-        if last or _due(stage.sample_every, step):
-            for name, file in monitor.grid(step):
-                for writer in self.writers:
-                    writer.image(name, file, step)
-        if last or _due(stage.evaluate_every, step):
-            found |= monitor.metrics(step)
-        if not found:
-            return False
-        self._record(step, found)
-        for name, value in found.items():
-            if "_t0." not in name:
-                logger.info("step %d  %s %.4f", step, name, value)
-        return self.composition.world.told(self._is_best(found, step))
-
-    def _is_best(self, found: Mapping[str, float], step: int) -> bool:
-        wanted = self.composition.stage.keep_best
-        if wanted is None:
-            return False
-        sign, name = (-1.0, wanted[1:]) if wanted.startswith("-") else (1.0, wanted)
-        values = [value for key, value in found.items() if name in (key, key.partition("/")[2])]
-        if not values and any("validation_loss" not in key for key in found):
-            logger.warning("train.keep_best = %r is none of what was measured: %s", wanted, ", ".join(found))
-        if not values or not math.isfinite(values[0]):
-            return False
-        if self.best and sign * values[0] >= sign * self.best["value"]:
-            return False
-        self.best = {"value": values[0], "step": step}
-        return True
-
     def _save(self, step: int, number: int, round_step: int, method: Method, live: Live) -> None:
         index = {
             "step": step,
             "round": number,
             "round_step": round_step,
-            "best": self.best,
+            "best": self.record.best,
             "bad_steps": int(self.nonfinite.count.item()),
             "averages": [*live.averages.copies],
             "processes": self.composition.world.size,
         }
-        always = {self.best["step"]} if self.best else set()
-        self.saver.save(live, index, method.state_dict(), keep=self.composition.stage.keep_checkpoints, always=always)
-
-
-def _due(every: int | None, step: int) -> bool:
-    return every is not None and step % every == 0
+        keep, best = self.composition.stage.keep_checkpoints, self.record.best
+        self.saver.save(live, index, method.state_dict(), keep=keep, always={best["step"]} if best else set())
