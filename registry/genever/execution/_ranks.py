@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -11,17 +12,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import torch
 import torch.distributed as dist
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.distributed_c10d import Store
 
+from genever.errors import UserError
 from genever.runs import RunDirectory, write_whole
 from genever.training import World
 
 __all__ = ["Place", "joined"]
-
-_LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ def joined(place: Place, run: RunDirectory, device: torch.device) -> Iterator[Wo
 
     Raises:
         RuntimeError: the others did not come in time.
+        UserError: there is no such network interface.
     """
     if place.size == 1:
         yield place.world
@@ -104,8 +106,8 @@ def joined(place: Place, run: RunDirectory, device: torch.device) -> Iterator[Wo
 
 def _host(place: Place, meeting_point: Path) -> Store:
     """Rank 0 listens on a free port and writes down where."""
-    address = _LOOPBACK if place.talks_over == "lo" else socket.gethostbyname(socket.gethostname())
-    listening = socket.create_server((_LOOPBACK if place.talks_over == "lo" else "", 0), backlog=place.size)
+    address = _address(place.talks_over)
+    listening = socket.create_server((address, 0), backlog=place.size)
     port = listening.getsockname()[1]
     store = TCPStore(
         address,
@@ -117,6 +119,24 @@ def _host(place: Place, meeting_point: Path) -> Store:
     )
     write_whole(meeting_point, f"{address} {port}\n")
     return store
+
+
+def _address(interface: str) -> str:
+    """This machine's address on an interface; '' = that by which others reach it."""
+    if interface:
+        found = psutil.net_if_addrs().get(interface, [])
+        if not found:
+            here = ", ".join(sorted(psutil.net_if_addrs()))
+            raise UserError(f"there is no network interface {interface!r} on {platform.node()}. There are: {here}.")
+        return next(one.address for one in found if one.family is socket.AF_INET)
+    address = socket.gethostbyname(socket.gethostname())
+    if not address.startswith("127."):
+        return address
+    with socket.socket(
+        socket.AF_INET, socket.SOCK_DGRAM
+    ) as probe:  # Nothing is sent; the system says by which way it would.
+        probe.connect(("192.0.2.1", 9))
+        return probe.getsockname()[0]
 
 
 def _guest(place: Place, meeting_point: Path) -> Store:
