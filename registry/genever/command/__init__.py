@@ -13,6 +13,10 @@ __all__ = ["main"]
 VERBS = {
     "run": ("_run", "train what a gin file composes"),
     "resume": ("_resume", "go on with a run that stopped"),
+    "sweep": ("_sweep", "run many variants of an experiment, or experiments in a row, from one file"),
+    "retry": ("_retry", "submit again what failed"),
+    "status": ("_status", "say how runs are, wherever they are trained"),
+    "cancel": ("_cancel", "take runs out of the queue, or have them save and stop"),
     "check": ("_check", "find every mistake of a gin file, without training"),
     "resolve": ("_resolve", "print the one flat file that a run would freeze"),
     "explain": ("_explain", "say where each value of a gin file comes from"),

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from genever.command._train import add_training_arguments, asked_profile, submit, train
 from genever.errors import UserError
 from genever.runs import RunDirectory
 
@@ -14,11 +15,11 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run's directory")
-    parser.add_argument("--device", help="where to train, such as cuda:1 or cpu (default: a GPU where there is one)")
+    add_training_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Goes on with a run from its newest checkpoint."""
+    """Goes on with a run from its newest checkpoint, here or on a cluster."""
     directory = RunDirectory(Path(arguments.run))
     if not directory.is_legible:
         raise UserError(f"{arguments.run!r} is no run's directory: it has no run.json and resolved.gin that can be read.")
@@ -26,9 +27,29 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{directory.path} is finished; there is nothing left to do.", file=sys.stderr)
         print(directory.path)
         return 0
-    from genever.execution import execute, pick_device
+    profile = asked_profile(arguments, Path.cwd())
+    _refuse_if_a_job_has_it(directory)
     from genever.parts import load_catalog
 
-    code = execute(directory, load_catalog(), device=pick_device(arguments.device))
+    catalog, code = load_catalog(), 0
+    if profile is None:
+        code = train(directory, catalog, arguments)
+    else:
+        submit(directory, catalog, profile, _root(directory))
     print(directory.path)
     return code
+
+
+def _refuse_if_a_job_has_it(run: RunDirectory) -> None:
+    from genever.launch import look
+
+    [found] = look([run])
+    if found.is_live and found.job is not None:
+        raise UserError(
+            f"{run.path} is {found.kind}: job {found.job} has it. Wait for it, or stop it first: genever cancel {run.path}."
+        )
+
+
+def _root(run: RunDirectory) -> Path:
+    """Where runs live: '<root>/<experiment>/<id>'."""
+    return run.path.resolve().parents[len(Path(run.facts["experiment"]).parts)]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from genever.command._experiment import add_experiment_arguments, read_experiment
+from genever.command._train import add_training_arguments, asked_profile, submit, train
 from genever.errors import UserError
 from genever.runs import create_run, surroundings
 
@@ -16,18 +17,21 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment_arguments(parser)
-    parser.add_argument("--device", help="where to train, such as cuda:1 or cpu (default: a GPU where there is one)")
+    add_training_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Checks, freezes and trains an experiment; prints the run's directory as the last line of standard output."""
+    """Checks and freezes an experiment, and trains it or submits it; the last line it prints is the run's directory."""
+    file, root = Path(arguments.file), Path(arguments.root)
+    profile = asked_profile(arguments, file)
     catalog, resolved = read_experiment(arguments)
-    facts = surroundings(catalog, Path(arguments.file).parent)
-    directory = create_run(resolved, Path(arguments.root), facts)
-    from genever.execution import execute, pick_device
-
+    directory = create_run(resolved, root, surroundings(catalog, file.parent))
     try:
-        code = execute(directory, catalog, device=pick_device(arguments.device))
+        if profile is None:
+            code = train(directory, catalog, arguments)
+        else:
+            submit(directory, catalog, profile, root)
+            code = 0
     except UserError:
         if not directory.saved_steps():
             shutil.rmtree(directory.path)

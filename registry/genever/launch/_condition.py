@@ -62,15 +62,20 @@ def look(runs: Sequence[RunDirectory]) -> list[Condition]:
 
 
 def cancel_runs(runs: Sequence[RunDirectory]) -> None:
-    """Drops the jobs of these runs from the queue; those that run save and stop.
+    """Drops the jobs of these runs from the queue; those that run save and stop. Others in their jobs go on.
 
     Raises:
         UserError: the cluster does not do it.
     """
     for run in runs:
         RunJob(run.path).cancelled.touch()
-    for key, ids in _by_cluster(map(_place, runs)).items():
+    whole = [run for run in runs if all(_needs_no_job(other) for other in RunJob(run.path).mates)]
+    for key, ids in _by_cluster(map(_place, whole)).items():
         _cluster(key).cancel(ids)
+
+
+def _needs_no_job(run: RunDirectory) -> bool:
+    return RunJob(run.path).cancelled.exists() or run.facts["status"] == "finished"
 
 
 def condition(run: RunDirectory, state: JobState | None, now: float) -> Condition:
@@ -87,7 +92,7 @@ def condition(run: RunDirectory, state: JobState | None, now: float) -> Conditio
     since = max(beat.get("time", 0.0), *(attempt["started"] for attempt in job.attempts[-1:]), facts.get("created", 0.0))
     kind, reason = _seen(facts, state, job, now - since)
     first = max(job.attempts[-1]["saved_before"], 0) if job.attempts else 0
-    running = kind == "running" and beat.get("time", 0.0) >= facts.get("started", 0.0)
+    running = kind == "running" and beat.get("time", 0.0) >= facts.get("started", now)
     folder = job.folder
     return Condition(
         kind=kind,

@@ -136,6 +136,12 @@ class RunJob:
         return _known_folder(Path(path)) if path and Path(path).is_dir() else None
 
     @property
+    def mates(self) -> list[RunDirectory]:
+        """All runs of the job, this one too."""
+        folder = self.folder
+        return folder.runs(self.facts["element"]) if folder else []
+
+    @property
     def attempts(self) -> list[dict[str, Any]]:
         """The starts of this submission."""
         facts = self.facts

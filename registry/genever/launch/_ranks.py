@@ -60,6 +60,10 @@ class Ranks(Protocol):
         """Hands a signal on, where they do not get it anyway."""
         ...
 
+    def stop(self) -> None:
+        """Has them save and stop."""
+        ...
+
     def kill(self) -> None:
         """Ends them at once."""
         ...
@@ -97,6 +101,9 @@ class _Here:
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(number)
+
+    def stop(self) -> None:
+        self.send(signal.SIGTERM)
 
     def kill(self) -> None:
         self.send(signal.SIGKILL)
@@ -152,6 +159,9 @@ class _Step:
 
     def send(self, number: int) -> None:
         pass
+
+    def stop(self) -> None:
+        self.srun.terminate()
 
     def kill(self) -> None:
         self.srun.kill()  # SLURM ends the tasks with the job, if not before.

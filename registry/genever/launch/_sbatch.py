@@ -31,7 +31,9 @@ _REFUSALS: Sequence[tuple[str, Sequence[str]]] = (
     ("memory", ("memory_gb",)),
     ("time limit", ("minutes",)),
     ("option", ("slurm.options",)),
-    ("", ("nodes", "processes", "cpus_per_process", "gpus_per_process", "memory_gb", "minutes", "slurm.partition")),
+    ("node count", ("nodes",)),
+    ("processors", ("processes", "cpus_per_process")),
+    ("limit", ("minutes", "nodes", "limit", "slurm.qos", "slurm.partition")),
 )
 
 
@@ -92,14 +94,13 @@ def sbatch(folder: JobFolder, num: int, after: Sequence[str]) -> str:
 
 
 def _refusal(said: str, profile: Profile) -> UserError:
-    reason = " ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in said.splitlines() if line.strip())
-    keys = next(keys for word, keys in _REFUSALS if word in reason.lower())
+    lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in said.splitlines() if line.strip()]
+    reason = " ".join(lines).rstrip(".")
     values = {**vars(profile), **{f"slurm.{key}": value for key, value in vars(profile.slurm).items()}}
-    settings = [
-        f"{key} = {values[key]!r} ({profile.places.get(key, 'by default')})"
-        for key in keys
-        if key in profile.places or not key
-    ] or [f"{key} is not set" for key in keys]
-    return UserError(
-        f"SLURM refuses the job: {reason.rstrip('.')}. Look at {', '.join(settings)} of the profile {profile.name!r}."
-    )
+    options = [f"slurm.options.{name}" for name in profile.slurm.options if name in reason]
+    values |= {key: profile.slurm.options[key.removeprefix("slurm.options.")] for key in options}
+    keys = options or next((keys for word, keys in _REFUSALS if word in reason.lower()), ())
+    given = [f"{key} = {values[key]!r} ({profile.places.get(key, 'by default')})" for key in keys if values[key] is not None]
+    unset = [key for key in keys if values[key] is None]
+    hint = f" Look at {', '.join(given)}." if given else f" Not set in the profile: {', '.join(unset)}." if unset else ""
+    return UserError(f"SLURM refuses the job: {reason}.{hint} Nothing was submitted.")

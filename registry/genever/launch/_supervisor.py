@@ -17,7 +17,7 @@ from genever.runs import RunDirectory
 
 __all__ = ["supervise"]
 
-_EVERY_S = 0.1
+_EVERY_S, _LOOK_EVERY_S = 0.1, 5.0
 #: Times in a row that a run may be asked to leave without having saved anything new.
 _MOST_IN_VAIN = 5
 _BY_SIGNAL: dict[int, int] = {
@@ -72,7 +72,7 @@ class _Watched:
         elif self.ranks is not None and (death := self.ranks.ended()) is not None:
             self._conclude(death)
         else:
-            self._end_if_hanging()
+            self._look_around()
         return self.code is None
 
     def send(self, number: int) -> None:
@@ -83,6 +83,8 @@ class _Watched:
     def _start(self) -> None:
         status = self.run.facts["status"]
         job = RunJob(self.run.path)
+        if job.cancelled.exists():
+            self.asked = self.asked or signal.SIGTERM
         if status == "finished" or self.asked or any(attempt.get("gave_up") for attempt in job.attempts):
             self.code = FINISHED if status == "finished" else _BY_SIGNAL.get(self.asked, FAILED)
             return
@@ -94,12 +96,18 @@ class _Watched:
         if self.asked:  # while they were being started
             self.ranks.send(self.asked)
 
-    def _end_if_hanging(self) -> None:
-        """Taking processes down can hang where a network does; what is written down need not wait for that."""
+    def _look_around(self) -> None:
+        """Sees now and then whether somebody cancelled this run alone, or its ranks hang.
+
+        Taking processes down can hang where a network does; what is written down need not wait for that.
+        """
         now = time.monotonic()
-        if self.ranks is None or now < self.looked_at + 5:
+        if self.ranks is None or now < self.looked_at + _LOOK_EVERY_S:
             return
         self.looked_at = now
+        if not self.asked and RunJob(self.run.path).cancelled.exists():
+            self.asked = signal.SIGTERM
+            self.ranks.stop()
         if self.run.facts["status"] not in ("finished", "preempted", "stopped", "failed"):
             self.done_at = None
         elif self.done_at is None:

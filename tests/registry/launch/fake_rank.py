@@ -17,9 +17,13 @@ for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(number, lambda kind, frame: asked.append(kind))
 
 #: steps, seconds of each, and what happens: {"rank": 1, "step": 3, "how": "raise", "times": 1}.
-plan = {"steps": 3, "seconds": 0.02, **json.loads((run.path / "plan.json").read_text())}
+planned = run.path / "plan.json"
+said = planned.read_text() if planned.exists() else os.environ.get("FAKE_PLAN", "{}")
+plan = {"steps": 3, "seconds": 0.02, **json.loads(said)}
 with open(run.path / f"env.{rank}.jsonl", "a") as told:
     told.write(json.dumps({**os.environ, "argv": sys.argv[2:], "file": __file__, "pid": os.getpid()}) + "\n")
+if (run.failure or {}).get("attempt") not in (attempt, None):
+    run.forget_failure()
 starts = len((run.path / f"env.{rank}.jsonl").read_text().splitlines())
 
 
@@ -42,7 +46,6 @@ def fail(how: str) -> None:
 
 def main() -> int:
     if rank == 0:
-        run.forget_failure()
         run.update_facts(status="running")
     for step in range(max(run.saved_steps(), default=0), plan["steps"]):
         time.sleep(plan["seconds"])

@@ -1,0 +1,35 @@
+"""The runs that a name stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genever.errors import UserError
+from genever.language._problems import did_you_mean, listed
+from genever.runs._directory import RunDirectory, known_experiments
+
+__all__ = ["list_runs"]
+
+
+def list_runs(root: Path, name: str | None = None) -> list[RunDirectory]:
+    """Every run of a root, or of one experiment, or the one run that is meant by its path or '<experiment>/<id>'; by age.
+
+    Raises:
+        UserError: there is no run of that name.
+    """
+    if name is None:
+        found = sorted(root.glob("*/*/*/run.json"))
+    elif "\0" in name or not name:
+        found = []
+    else:
+        own = [folder / "run.json" for folder in (Path(name), root / name) if (folder / "run.json").is_file()]
+        found = own[:1] or sorted((root / name).glob("*/run.json"))
+    runs = [RunDirectory(file.parent) for file in found]
+    legible = sorted((run.facts.get("created", 0), str(run.path), run) for run in runs if run.is_legible)
+    if name is not None and not legible:
+        known = known_experiments(root)
+        raise UserError(
+            f"there is no run at {name!r}, and none of that name in {str(root)!r}.{did_you_mean(name, known)} "
+            f"Experiments with runs there: {listed(known)}."
+        )
+    return [run for _, _, run in legible]
