@@ -47,33 +47,64 @@ def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device, place:
         UserError: another process trains it, or a part refuses what it is handed.
     """
     place, asked = place or Place(), Asked()
-    with listening(asked), _alone_in(run, place), _logging_to(run.log, place.world), joined(place, run, device) as world:
-        if world.leads:
-            run.forget_failure()
-            prune_checkpoints(run, keep=None, always=set())
-        world.wait()
+    with listening(asked), _alone_in(run, place), _logging_to(run.log, place.world):
         try:
-            composition = _compose(run, build(run.resolved, catalog), catalog, device, world)
-            heartbeat = Heartbeat(run, place.attempt, total=composition.stage.steps * len(composition.rounds()))
-            trainer = _trainer(run, composition, heartbeat)
-        except (ValueError, OSError, UserError) as error:
+            with joined(place, run, device) as world:
+                return _live(run, catalog, device, place, world, asked)
+        except UserError as error:
             _fail(run, place, str(error), wrong=True)
-            raise UserError(str(error)) from error
-        if world.leads:
-            run.update_facts(
-                status="running",
-                device=str(device),
-                processes=world.size,
-                seed=composition.stage.seed,
-                parameters=sum(p.numel() for p in composition.model.parameters()),
-                started=time.time(),
-            )
-        try:
-            with beating(heartbeat if world.leads else None, asked):
-                return _train(run, trainer, asked, place)
-        finally:
-            for writer in trainer.writers:
-                writer.close()
+            raise
+        except Exception as error:
+            reason = _fail(run, place, f"{type(error).__name__}: {error}")
+            logger.error("failed: %s", reason, exc_info=not _speaks_for_itself(error))
+            if place.rank == 0 and run.saved_steps():
+                logger.error("step %d is saved; go on with: genever resume %s", run.saved_steps()[-1], run.path)
+            return FAILED
+
+
+def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Place, world: World, asked: Asked) -> int:
+    if world.leads:
+        run.forget_failure()
+        prune_checkpoints(run, keep=None, always=set())
+    world.wait()
+    try:
+        composition = _compose(run, build(run.resolved, catalog), catalog, device, world)
+        heartbeat = Heartbeat(run, place.attempt, total=composition.stage.steps * len(composition.rounds()))
+        trainer = _trainer(run, composition, heartbeat)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+    if world.leads:
+        run.update_facts(
+            status="running",
+            device=str(device),
+            processes=world.size,
+            seed=composition.stage.seed,
+            parameters=sum(p.numel() for p in composition.model.parameters()),
+            started=time.time(),
+        )
+    trainer.should_stop = lambda: asked.most
+    try:
+        with beating(heartbeat if world.leads else None, asked):
+            trainer.train()
+    except Stopped as stopped:
+        return _stopped(run, place, stopped)
+    finally:
+        for writer in trainer.writers:
+            writer.close()
+    if world.leads:
+        run.update_facts(status="finished", reason=None, results=last_results(run), ended=time.time())
+    return FINISHED
+
+
+def _stopped(run: RunDirectory, place: Place, stopped: Stopped) -> int:
+    """Another attempt that took the run over says itself how it is."""
+    requeue = stopped.asked == Ask.REQUEUE
+    if place.rank == 0:
+        logger.warning("stopped at what is saved; go on with: genever resume %s", run.path)
+        if stopped.asked != Ask.LEAVE:
+            status = "preempted" if requeue else "stopped"
+            run.update_facts(status=status, results=last_results(run), ended=time.time())
+    return REQUEUE if requeue else STOPPED
 
 
 def last_results(run: RunDirectory) -> dict[str, float]:
@@ -82,31 +113,6 @@ def last_results(run: RunDirectory) -> dict[str, float]:
     for line in run.read_metrics():
         found.update({key: value for key, value in line.items() if key.startswith(("average/", "raw/"))})
     return found
-
-
-def _train(run: RunDirectory, trainer: Trainer, asked: Asked, place: Place) -> int:
-    trainer.should_stop = lambda: asked.most
-    code, facts = FINISHED, {"status": "finished", "reason": None}
-    try:
-        trainer.train()
-    except Stopped as stopped:
-        code = REQUEUE if stopped.asked == Ask.REQUEUE else STOPPED
-        facts = {"status": "preempted" if code == REQUEUE else "stopped"}
-        if place.rank == 0:
-            logger.warning("stopped at what is saved; go on with: genever resume %s", run.path)
-    except UserError as error:
-        _fail(run, place, str(error), wrong=True)
-        raise
-    except Exception as error:
-        reason = _fail(run, place, f"{type(error).__name__}: {error}")
-        logger.error("failed: %s", reason, exc_info=not _speaks_for_itself(error))
-        saved = run.saved_steps()
-        if saved and place.rank == 0:
-            logger.error("step %d is saved; go on with: genever resume %s", saved[-1], run.path)
-        return FAILED
-    if place.rank == 0 and not (place.attempt and run.owner != place.attempt):
-        run.update_facts(**facts, results=last_results(run), ended=time.time())
-    return code
 
 
 def _fail(run: RunDirectory, place: Place, reason: str, *, wrong: bool = False) -> str:

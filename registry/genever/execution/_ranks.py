@@ -61,6 +61,7 @@ class Place:
             num_nodes=number("GENEVER_NODES", "SLURM_STEP_NUM_NODES", 1),
             attempt=environment.get("GENEVER_ATTEMPT", ""),
             interface=environment.get("GENEVER_INTERFACE", ""),
+            patience=float(environment.get("GENEVER_PATIENCE", cls.patience)),
         )
 
     @property

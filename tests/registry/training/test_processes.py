@@ -244,6 +244,13 @@ def test_composition_that_does_not_fit_the_processes_is_refused(
     assert message in run.facts["reason"]
 
 
+def test_interface_that_is_not_there_is_named(compose: Compose) -> None:
+    run = compose()
+    codes = train_together(run.path, 2, environment={"GENEVER_INTERFACE": "eth99", "GENEVER_PATIENCE": "5"})
+    assert codes[0] == 2
+    assert "there is no network interface 'eth99' on " in run.facts["reason"]
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     until = time.monotonic() + seconds
     while not condition():
