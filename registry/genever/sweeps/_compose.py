@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -24,9 +24,9 @@ class Composer:
             another run of that name that finishes later changes nothing.
     """
 
-    def __init__(self, catalog: Catalog, root: Path, starts: dict[str, str] | None = None) -> None:
+    def __init__(self, catalog: Catalog, root: Path, starts: Mapping[str, str] | None = None) -> None:
         self.catalog, self.root = catalog, root
-        self.starts = {} if starts is None else dict(starts)
+        self.starts = dict(starts or {})
         self._open = cache(lambda file: Experiment.open(file, catalog=catalog, runs_root=root))
 
     def config(self, file: Path, bindings: Sequence[str], *, start: Config | None = None) -> Config:

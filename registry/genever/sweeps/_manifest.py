@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from genever.errors import UserError
 from genever.language._problems import did_you_mean
 from genever.runs import RunDirectory, write_whole
 
-__all__ = ["Element", "Manifest", "StageRecord", "SweepDirectory", "known_sweeps", "open_sweep"]
+__all__ = ["Element", "Manifest", "StageRecord", "SweepDirectory", "find_sweep", "known_sweeps", "open_sweep"]
 
 FOLDER = "sweeps"
 FORMAT = 1
@@ -31,8 +31,6 @@ class Element:
         start: the number of the element whose run this one starts from. None = as the experiment says.
         identity: of its run. None = not frozen yet, since its start has no run yet.
         run: '<experiment>/<id>'. None = it has none yet. Elements that compose the same run share it.
-        note: why it has no run, in a sentence; '' = nothing is wrong.
-        value: what a search was told of it. None = nothing yet, or it failed.
     """
 
     number: int
@@ -42,8 +40,6 @@ class Element:
     start: int | None = None
     identity: str | None = None
     run: str | None = None
-    note: str = ""
-    value: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +48,20 @@ class StageRecord:
 
     Args:
         experiment: such as 'digits/pretrain'.
+        file: its gin file, absolute.
         after: the stage whose runs its own start from. None = as the experiment says.
         keys: what varies, in the order of the file.
+        profile: where and how its runs are trained, from `Profile.to_dict`.
+        runs_per_job: runs that share one allocation.
     """
 
     name: str
     experiment: str
+    file: str
     after: str | None = None
     keys: tuple[str, ...] = ()
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    runs_per_job: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,25 +70,24 @@ class Manifest:
 
     Args:
         file: the sweep file's absolute path.
-        digest: of the file's content.
         metric: what a search is after, such as 'fd', and 'minimize' or 'maximize'. None = no search.
+        starts: which run each `train.start` was found to mean, '<experiment>/<id>' by what the experiment says.
         dropped: runs that an earlier version of the file asked for.
     """
 
     name: str
     file: str
-    digest: str
     stages: tuple[StageRecord, ...]
     elements: tuple[Element, ...]
     on_failure: str = "continue"
     metric: tuple[str, str] | None = None
+    starts: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     created: float = 0.0
 
-    def replacing(self, elements: Sequence[Element]) -> Manifest:
-        """The same with some elements changed, by their numbers."""
-        changed = {element.number: element for element in elements}
-        return replace(self, elements=tuple(changed.get(element.number, element) for element in self.elements))
+    def of_stage(self, name: str) -> list[Element]:
+        """The elements of a stage, in order."""
+        return [element for element in self.elements if element.stage == name]
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,11 @@ class SweepDirectory:
     def file(self) -> Path:
         """The sweep file as it was submitted."""
         return self.path / "sweep.yaml"
+
+    @property
+    def cancelled(self) -> Path:
+        """A file that is there once somebody cancelled the search: whoever drives it stops."""
+        return self.path / ".cancelled"
 
     @property
     def manifest_file(self) -> Path:
@@ -170,20 +176,27 @@ def open_sweep(name: str | Path, root: Path | str = "runs") -> SweepDirectory:
     Raises:
         UserError: there is none.
     """
-    root, written = Path(root), str(name)
-    for folder in (Path(written), root / FOLDER / written):
-        if written and "\0" not in written and (folder / "manifest.json").is_file():
-            return SweepDirectory(folder.absolute())
-    known = known_sweeps(root)
-    if Path(written).suffix in (".yaml", ".yml"):
-        real = str(Path(written).absolute())
-        for sweep in map(SweepDirectory, (root.absolute() / FOLDER / one for one in known)):
-            if sweep.manifest.file == real:
-                return sweep
+    if found := find_sweep(name, root):
+        return found
+    known = known_sweeps(Path(root))
     raise UserError(
-        f"There is no sweep {written!r} in {str(root)!r}.{did_you_mean(written, known)} "
+        f"there is no sweep {str(name)!r} in {str(root)!r}.{did_you_mean(str(name), known)} "
         f"Sweeps there: {', '.join(known) or 'none'}."
     )
+
+
+def find_sweep(name: str | Path, root: Path | str = "runs") -> SweepDirectory | None:
+    """As `open_sweep`; None where there is none."""
+    root, written = Path(root).absolute(), str(name)
+    if not written or "\0" in written:
+        return None
+    for folder in (Path(written).absolute(), root / FOLDER / written):
+        if (folder / "manifest.json").is_file():
+            return SweepDirectory(folder)
+    if Path(written).suffix not in (".yaml", ".yml"):
+        return None
+    sweeps = [SweepDirectory(root / FOLDER / one) for one in known_sweeps(root)]
+    return next((sweep for sweep in sweeps if sweep.manifest.file == str(Path(written).absolute())), None)
 
 
 def known_sweeps(root: Path) -> list[str]:

@@ -16,7 +16,10 @@ from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import Element
 from genever.sweeps._sweep import Sweep
 
-__all__ = ["Plan", "Planner"]
+__all__ = ["KEEP_BEST", "Plan", "Planner"]
+
+#: Its check knows what a stage measures; a search's metric is tried out as this.
+KEEP_BEST = "train.keep_best"
 
 #: Nobody reads more at once.
 _MOST_SHOWN = 30
@@ -122,6 +125,9 @@ class Planner:
         message = _OUR_PLACE.sub(lambda found: str(places[int(found[1]) - 1]), problem.message)
         if problem.file != _COMMAND_LINE:
             return replace(problem, message=message)
+        search = self.sweep.search
+        if search and places[problem.line - 1] == search.place and message.startswith(KEEP_BEST):
+            message = f"search.metric{message.partition(':')[1]}{message.partition(':')[2]}"
         return Problem.at(places[problem.line - 1], message, problem.level)
 
     def _line(self, problem: Problem, num: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +67,7 @@ class _Reader:
         section = Section(node, "", keys, self.mistakes)
         stages = tuple(self._stages(section)) if is_lifecycle else (self._stage(section, "", None, {}),)
         sweep = Sweep(
-            path=self.path.absolute(),
+            path=Path(os.path.abspath(self.path)),
             name=name or self._name(section),
             text=self.path.read_text(encoding="utf-8-sig"),
             stages=stages,
@@ -162,7 +163,7 @@ class _Reader:
             )
         if written is None:
             return self.path
-        path = self.folder / Path(written).expanduser()
+        path = Path(os.path.normpath(self.folder / Path(written).expanduser()))
         if not path.is_file():
             hint = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.gin")))
             section.wrong("experiment", f"There is no file {shown_path(path)}.{hint}")
@@ -199,6 +200,7 @@ class _Reader:
             section.wrong("num", f"A search has at most {MAX_RUNS:,} runs.")
         return Search(
             metric=section.text("metric") or "",
+            place=section.places.get("metric", section.place),
             direction="maximize" if direction == "maximize" else "minimize",
             num=num,
             seed=section.integer("seed", least=0) or 0,

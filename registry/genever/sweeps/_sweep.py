@@ -46,10 +46,12 @@ class Search:
         direction: of what is better.
         num: of runs.
         over: what each key is drawn from.
+        place: of the metric.
         places: of the keys.
     """
 
     metric: str
+    place: Place
     direction: Literal["minimize", "maximize"]
     num: int
     seed: int

@@ -164,6 +164,7 @@ def test_stage_takes_its_resources_from_the_file_unless_it_says_otherwise(sweep_
 
 SEARCH = Search(
     metric="fd",
+    place=Place("x", 1),
     direction="minimize",
     num=30,
     seed=0,

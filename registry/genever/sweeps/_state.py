@@ -1,0 +1,39 @@
+"""How the elements of a sweep are: each by its run, and by what it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from genever.launch import Condition, look
+from genever.sweeps._manifest import Element, SweepDirectory
+
+__all__ = ["conditions", "conditions_of"]
+
+#: What became of a start that nothing can start from.
+_ENDS = {"failed": "failed", "lost": "is lost", "cancelled": "was cancelled", "stopped": "was stopped"}
+
+
+def conditions(sweep: SweepDirectory) -> list[Condition]:
+    """How each element is, from the runs' files and one question to each cluster. One whose start is over says so."""
+    by_run = conditions_of(sweep, {})
+    found: list[Condition] = []
+    for element in sweep.elements:
+        own = by_run.get(element.run) if element.run else None
+        found.append(_with_start(own, element, found[element.start] if element.start is not None else None))
+    return found
+
+
+def conditions_of(sweep: SweepDirectory, known: Mapping[str | None, Condition]) -> dict[str | None, Condition]:
+    """How the runs of a sweep are, by their names; the cluster is asked about those that are not known."""
+    runs = {element.run: run for element, run in sweep.runs() if element.run not in known}
+    return {**known, **dict(zip(runs, look(list(runs.values())), strict=True))}
+
+
+def _with_start(own: Condition | None, element: Element, start: Condition | None) -> Condition:
+    if own and own.kind not in ("created", "cancelled"):
+        return own
+    if start and start.kind in _ENDS:
+        reason = f"its start, {element.start}, {_ENDS[start.kind]}"
+        return replace(own, kind="cancelled", reason=reason) if own else Condition(kind="cancelled", reason=reason)
+    return own or Condition(kind="created", reason="not submitted yet")

@@ -1,0 +1,128 @@
+"""From a manifest to jobs: runs that are missing are made, and those that nobody trains are submitted.
+
+At whatever moment a submitter is killed, the next one finds what it left: runs by their identity, jobs by their runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from genever.launch import Condition, Job, Profile, connect, freeze_code
+from genever.runs import RunDirectory, surroundings
+from genever.sweeps._compose import Composer
+from genever.sweeps._make import make_runs
+from genever.sweeps._manifest import Element, StageRecord, SweepDirectory
+from genever.sweeps._state import conditions_of
+
+__all__ = ["Submission", "Submitter", "continues", "retries"]
+
+#: Seconds in which whoever made a run outside a sweep starts to train it.
+_STARTING_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What became of a sweep that was submitted.
+
+    Args:
+        runs: that were submitted now, '<experiment>/<id>'.
+        left_out: elements that have nothing to start from: their start failed, was cancelled, or is trained by hand.
+    """
+
+    sweep: SweepDirectory
+    runs: tuple[str, ...]
+    left_out: tuple[Element, ...]
+
+
+def continues(condition: Condition) -> bool:
+    """Whether `genever sweep` goes on with a run that nobody trains. What failed would fail again."""
+    return condition.kind != "failed"
+
+
+def retries(condition: Condition) -> bool:
+    """Whether `genever retry` goes on with it: with all that was not stopped or cancelled by somebody."""
+    return condition.kind in ("created", "failed", "lost") or (condition.kind == "cancelled" and condition.reason != "")
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """Submits sweeps; whoever calls is alone in the root. All its jobs run from the same code.
+
+    Args:
+        folder: of the experiments, whose commit the runs remember.
+    """
+
+    composer: Composer
+    folder: Path
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        return surroundings(self.composer.catalog, self.folder)
+
+    @cached_property
+    def _code(self) -> Path:
+        return freeze_code(self.composer.root, self.composer.catalog)
+
+    def submit(self, sweep: SweepDirectory, goes_again: Callable[[Condition], bool]) -> Submission:
+        """Submits every element whose run is neither finished nor in hand.
+
+        Args:
+            goes_again: whether a run in this condition, which nobody trains, is submitted.
+
+        Raises:
+            UserError: a cluster refuses, or an experiment has changed and has mistakes now. What is in is in.
+        """
+        conditions = conditions_of(sweep, {})
+        jobs: dict[str, str] = {}  # By run: the job that ends it, '' where it is finished. Absent: nothing will come of it.
+        submitted: list[str] = []
+        left_out: list[Element] = []
+        for stage in sweep.manifest.stages:
+            elements = sweep.manifest.of_stage(stage.name)
+            out = [one.number for one in elements if one.start is not None and sweep.elements[one.start].run not in jobs]
+            numbers = [one.number for one in elements if one.number not in out]
+            sweep = make_runs(sweep, stage, [sweep.elements[number] for number in numbers], self.composer, self._facts)
+            conditions = conditions_of(sweep, conditions)
+            waiting: dict[str, str] = {}  # By run: the job that it waits for.
+            for element in [sweep.elements[number] for number in numbers]:
+                run, start = element.run or "", sweep.elements[element.start].run if element.start is not None else None
+                condition = conditions[run]
+                if condition.kind == "finished" or (condition.is_live and condition.job):
+                    jobs[run] = condition.job or ""
+                elif not condition.is_live and goes_again(condition) and not _is_begun_elsewhere(sweep, run, condition):
+                    waiting[run] = jobs[start] if start else ""
+            for job, number in self._submitted(sweep, stage, waiting):
+                runs = [run.relative_to(sweep.root).as_posix() for run in job.runs]
+                jobs |= dict.fromkeys(runs, number)
+                submitted += runs
+            left_out += [sweep.elements[number] for number in out]
+        return Submission(sweep=sweep, runs=tuple(submitted), left_out=tuple(left_out))
+
+    def _submitted(self, sweep: SweepDirectory, stage: StageRecord, waiting: Mapping[str, str]) -> Iterator[tuple[Job, str]]:
+        if not waiting:
+            return iter(())
+        cluster = connect(Profile.from_dict(stage.profile), sweep.root, code=self._code)
+        return cluster.submit(_packed(sweep, stage, waiting))
+
+
+def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: Mapping[str, str]) -> list[Job]:
+    """Jobs for some runs, given what each waits for."""
+    name = f"{sweep.name}-{stage.name}" if stage.name else sweep.name
+    jobs: list[Job] = []
+    for after, group in groupby(waiting, key=lambda run: waiting[run]):
+        runs = [sweep.root / run for run in group]
+        for first in range(0, len(runs), stage.runs_per_job):
+            together = tuple(runs[first : first + stage.runs_per_job])
+            jobs.append(Job(name=name, runs=together, after=(after,) if after else ()))
+    return jobs
+
+
+def _is_begun_elsewhere(sweep: SweepDirectory, run: str, condition: Condition) -> bool:
+    """Whether somebody who made a run outside any sweep may be about to train it."""
+    facts = RunDirectory(sweep.root / run).facts
+    return condition.kind == "created" and "sweep" not in facts and time.time() - facts.get("created", 0) < _STARTING_S
