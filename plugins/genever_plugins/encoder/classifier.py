@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import torch
@@ -18,6 +19,9 @@ from genever_plugins.encoder import conv_classifier, fit, weights_cache
 from genever_plugins.encoder.conv_classifier import ConvClassifier, GridOfClassifier
 
 __all__ = ["Classifier"]
+
+#: The code that learns, as it was when this process began: a file that is edited later is not what runs here.
+SOURCES = tuple(Path(file).read_bytes() for file in (conv_classifier.__file__, fit.__file__))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +69,7 @@ class Classifier:
         key = weights_cache.content_key(
             (self.steps, self.width, self.seed, train.spec.num_classes),
             (*seen, *unseen),
-            (conv_classifier.__file__, fit.__file__),
+            SOURCES,
         )
         if not weights_cache.recall(key, network):
             fit.fit(network, *seen, steps=self.steps, seed=self.seed)

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 __all__ = ["content_key", "keep", "recall"]
 
 
-def content_key(settings: Sequence[object], tensors: Sequence[Tensor], sources: Sequence[str]) -> str:
-    """A name that follows from settings, the bytes of tensors, the text of source files and torch's version."""
+def content_key(settings: Sequence[object], tensors: Sequence[Tensor], sources: Sequence[bytes]) -> str:
+    """A name that follows from settings, the bytes of tensors, the text of sources and torch's version."""
     digest = blake2b(repr((torch.__version__, *settings)).encode(), digest_size=16)
     for tensor in tensors:
         digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
         digest.update(tensor.contiguous().numpy().tobytes())
     for source in sources:
-        digest.update(Path(source).read_bytes())
+        digest.update(source)
     return digest.hexdigest()
 
 

@@ -6,7 +6,7 @@ from genever.slots import ClassifierModule
 from genever.testing import ToyBackbone
 from genever.training import Composition
 from genever_plugins.data.digits import Digits
-from genever_plugins.encoder import fit
+from genever_plugins.encoder import classifier, fit
 from genever_plugins.encoder.classifier import Classifier
 
 
@@ -66,6 +66,22 @@ def test_classifier_is_trained_anew_for_other_settings(digits, own_cache, change
     Classifier(steps=5).build(digits, (1, 1))
     changed.build(digits, (1, 1))
     assert len(list(own_cache.iterdir())) == 2
+
+
+def test_classifier_that_other_code_learned_is_not_read(digits, own_cache, monkeypatch):
+    Classifier(steps=5).build(digits, (1, 1))
+    monkeypatch.setattr(classifier, "SOURCES", (*classifier.SOURCES, b"another line"))
+    Classifier(steps=5).build(digits, (1, 1))
+    assert len(list(own_cache.iterdir())) == 2
+
+
+def test_classifier_is_kept_under_the_code_that_ran_when_its_file_is_edited(digits, own_cache, monkeypatch, tmp_path):
+    Classifier(steps=5).build(digits, (1, 1))
+    edited = tmp_path / "fit.py"
+    edited.write_text("edited")
+    monkeypatch.setattr(fit, "__file__", str(edited))
+    Classifier(steps=5).build(digits, (1, 1))
+    assert len(list(own_cache.iterdir())) == 1
 
 
 def test_classifier_replaces_a_damaged_cache(digits, own_cache):
