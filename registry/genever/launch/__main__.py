@@ -21,16 +21,23 @@ def main(argv: list[str] | None = None) -> int:
         from genever.launch._local import work
 
         return work(arguments.queue)
+    from genever.launch._condition import cancel_waiting
     from genever.launch._folder import JobFolder
+    from genever.launch._ranks import FAILED, WRONG
 
     folder = JobFolder(arguments.folder)
     if arguments.element is not None:
         from genever.launch._local import run_job
 
-        return run_job(folder, arguments.element)
-    from genever.launch._slurm import run_job
+        element = arguments.element
+    else:
+        from genever.launch._slurm import run_job
 
-    return run_job(folder, int(os.environ["SLURM_ARRAY_TASK_ID"]))
+        element = int(os.environ["SLURM_ARRAY_TASK_ID"])
+    code = run_job(folder, element)
+    if code in (FAILED, WRONG):
+        cancel_waiting(folder.rest)
+    return code
 
 
 if __name__ == "__main__":

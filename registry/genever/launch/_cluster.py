@@ -20,11 +20,14 @@ class Job:
         name: shown by the cluster; jobs of one name that wait for the same jobs are submitted together, as one array.
         runs: their directories, which exist; all that a job is told.
         after: ids of the jobs that must have succeeded. If one does not, this job is dropped from the queue.
+        rest: a file of runs' directories, one a line; those that wait are cancelled once a run of this job has failed for
+            good. None = the others go on.
     """
 
     name: str
     runs: tuple[Path, ...]
     after: tuple[str, ...] = ()
+    rest: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from genever.launch._folder import RunJob
 from genever.launch._profile import Profile
 from genever.runs import RunDirectory
 
-__all__ = ["Condition", "cancel_runs", "condition", "look"]
+__all__ = ["Condition", "cancel_runs", "cancel_waiting", "condition", "look"]
 
 Kind = Literal[
     "created", "queued", "starting", "running", "queued again", "finished", "stopped", "cancelled", "failed", "lost"
@@ -72,6 +72,14 @@ def cancel_runs(runs: Sequence[RunDirectory]) -> None:
     whole = [run for run in runs if all(_needs_no_job(other) for other in RunJob(run.path).mates)]
     for key, ids in _by_cluster(map(_place, whole)).items():
         _cluster(key).cancel(ids)
+
+
+def cancel_waiting(runs: Sequence[RunDirectory]) -> None:
+    """Cancels those of these runs that wait to be trained."""
+    waiting = [
+        run for run, found in zip(runs, look(runs), strict=True) if found.kind in ("created", "queued", "queued again")
+    ]
+    cancel_runs(waiting)
 
 
 def _needs_no_job(run: RunDirectory) -> bool:

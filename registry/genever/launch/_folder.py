@@ -48,6 +48,7 @@ class JobFolder:
             "working_folder": os.getcwd(),
             "environment": {name: os.environ[name] for name in _KEPT if name in os.environ},
             "runs": [[str(run.resolve()) for run in job.runs] for job in jobs],
+            "rest": str(jobs[0].rest.resolve()) if jobs[0].rest else None,
         }
         write_whole(folder.path / "job.json", json.dumps(told, indent=1))
         for element, job in enumerate(jobs):
@@ -98,6 +99,15 @@ class JobFolder:
         lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
         code = [f'export PYTHONPATH={shlex.quote(str(self.code))}"${{PYTHONPATH:+:$PYTHONPATH}}"'] if self.code else []
         return [*lines, *profile.setup, *code]
+
+    @property
+    def rest(self) -> list[RunDirectory]:
+        """The runs that do not begin once one of these jobs has failed for good."""
+        try:
+            lines = Path(self.told["rest"]).read_text(encoding="utf-8").splitlines() if self.told.get("rest") else []
+        except OSError:
+            lines = []
+        return [run for run in map(RunDirectory, map(Path, lines)) if run.is_legible]
 
     def runs(self, element: int) -> list[RunDirectory]:
         return [RunDirectory(Path(run)) for run in self.told["runs"][element]]
@@ -180,6 +190,6 @@ def _known_folder(path: Path) -> JobFolder:
 
 def arrays(jobs: Iterable[Job], most: int) -> Iterator[list[Job]]:
     """Jobs that can be submitted at one stroke: of one name, and waiting for the same; at most so many at once."""
-    for _, group in groupby(jobs, key=lambda job: (job.name, job.after)):
+    for _, group in groupby(jobs, key=lambda job: (job.name, job.after, job.rest)):
         equal = list(group)
         yield from (equal[first : first + most] for first in range(0, len(equal), most))
