@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
 from genever.command._dry_run import dry_run
+from genever.command._sweep_status import counted
 from genever.errors import UserError
 from genever.launch import Condition, look
 from genever.parts import load_catalog
@@ -29,21 +29,7 @@ from genever.sweeps import (
     read_sweep,
 )
 
-__all__ = ["add_arguments", "counted", "report", "run"]
-
-#: The order in which conditions are counted.
-_KINDS = (
-    "finished",
-    "running",
-    "starting",
-    "queued",
-    "queued again",
-    "created",
-    "failed",
-    "lost",
-    "stopped",
-    "cancelled",
-)
+__all__ = ["add_arguments", "report", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,12 +79,6 @@ def report(submission: Submission) -> None:
     for one, condition in zip(dropped, look(dropped), strict=True):
         if condition.is_live:
             _say(f"{one.path} is {condition.kind}, but the file asks for it no more. To stop it: genever cancel {one.path}")
-
-
-def counted(found: list[Condition]) -> str:
-    """How many are how, such as '3 finished, 1 running of 4'."""
-    kinds = Counter(one.kind for one in found)
-    return f"{', '.join(f'{kinds[kind]} {kind}' for kind in _KINDS if kinds[kind]) or 'none yet'} of {len(found)}"
 
 
 def _prepared(sweep: Sweep, root: Path, arguments: argparse.Namespace) -> Prepared:

@@ -115,6 +115,11 @@ class SweepDirectory:
         return self.path / "sweep.yaml"
 
     @property
+    def runs_file(self) -> Path:
+        """The directories of its runs, one a line: those that a job cancels where the sweep is to stop."""
+        return self.path / "runs.txt"
+
+    @property
     def cancelled(self) -> Path:
         """A file that is there once somebody cancelled the search: whoever drives it stops."""
         return self.path / ".cancelled"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genever.launch import Condition, Job, Profile, connect, freeze_code
-from genever.runs import RunDirectory, surroundings
+from genever.runs import RunDirectory, surroundings, write_whole
 from genever.sweeps._compose import Composer
 from genever.sweeps._make import make_runs
 from genever.sweeps._manifest import Element, StageRecord, SweepDirectory
@@ -106,6 +106,7 @@ class Submitter:
     def _submitted(self, sweep: SweepDirectory, stage: StageRecord, waiting: Mapping[str, str]) -> Iterator[tuple[Job, str]]:
         if not waiting:
             return iter(())
+        write_whole(sweep.runs_file, "".join(f"{run.path}\n" for _, run in sweep.runs()))
         cluster = connect(Profile.from_dict(stage.profile), sweep.root, code=self._code)
         return cluster.submit(_packed(sweep, stage, waiting))
 
@@ -113,12 +114,13 @@ class Submitter:
 def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: Mapping[str, str]) -> list[Job]:
     """Jobs for some runs, given what each waits for."""
     name = f"{sweep.name}-{stage.name}" if stage.name else sweep.name
+    rest = sweep.runs_file if sweep.manifest.on_failure == "stop" else None
     jobs: list[Job] = []
     for after, group in groupby(waiting, key=lambda run: waiting[run]):
         runs = [sweep.root / run for run in group]
         for first in range(0, len(runs), stage.runs_per_job):
             together = tuple(runs[first : first + stage.runs_per_job])
-            jobs.append(Job(name=name, runs=together, after=(after,) if after else ()))
+            jobs.append(Job(name=name, runs=together, after=(after,) if after else (), rest=rest))
     return jobs
 
 
