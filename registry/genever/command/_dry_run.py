@@ -56,7 +56,8 @@ def _table(prepared: Prepared, conditions: Mapping[int, Condition]) -> str:
 
 def _search(search: Search) -> str:
     over = "\n".join(f"  {key}: {one}" for key, one in search.over.items())
-    return f"Searches {search.num} runs, one after the other is over, to {search.direction} {search.metric}, over\n{over}"
+    runs = _counted(search.num, "run")
+    return f"Searches {runs} to {search.direction} {search.metric}, each proposed once another is over, over\n{over}"
 
 
 def _cost(stage: str, profile: Profile, cost: Cost) -> str:

@@ -33,6 +33,9 @@ class Uniform:
     def at(self, quantile: float) -> str:
         return number(self.low + quantile * (self.high - self.low), self.low, self.high)
 
+    def __str__(self) -> str:
+        return f"uniform from {self.low:g} to {self.high:g}"
+
 
 @dataclass(frozen=True)
 class LogUniform:
@@ -44,6 +47,9 @@ class LogUniform:
     def at(self, quantile: float) -> str:
         low, high = math.log(self.low), math.log(self.high)
         return number(math.exp(low + quantile * (high - low)), self.low, self.high)
+
+    def __str__(self) -> str:
+        return f"log_uniform from {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,9 @@ class Int:
     def at(self, quantile: float) -> str:
         return source(min(self.low + int(quantile * (self.high - self.low + 1)), self.high))
 
+    def __str__(self) -> str:
+        return f"int from {self.low} to {self.high}"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -76,6 +85,9 @@ class Choice:
 
     def at(self, quantile: float) -> str:
         return self.values[min(int(quantile * len(self.values)), len(self.values) - 1)]
+
+    def __str__(self) -> str:
+        return f"choice of {', '.join(self.values)}"
 
 
 def number(value: float, low: float = -math.inf, high: float = math.inf) -> str:
