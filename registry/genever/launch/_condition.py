@@ -156,7 +156,7 @@ def _seen(facts: Mapping[str, Any], state: JobState | None, job: RunJob, silent_
         return "running", "it was asked to end" if state.phase == "leaving" else ""
     if status == "running":
         return "running", f"no heartbeat for {silent_s / 60:.0f} min"
-    kinds: dict[str, Kind] = {"stopped": "stopped", "preempted": "queued again"}
+    kinds: dict[str, Kind] = {"stopped": "cancelled" if job.cancelled.exists() else "stopped", "preempted": "queued again"}
     return kinds.get(status, "starting"), reason
 
 

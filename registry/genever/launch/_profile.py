@@ -22,7 +22,7 @@ class SlurmSettings:
     Args:
         signal_before_s: seconds before the time limit at which a run is asked to save and queue again.
         max_array_size: the most jobs in one array; the cluster's MaxArraySize - 1 or less.
-        options: any other option of sbatch, by its long name: {mail-type: FAIL}.
+        options: any other option of sbatch by its long name, None for one without a value: {exclusive: null}.
     """
 
     partition: str | None = None
@@ -34,7 +34,7 @@ class SlurmSettings:
     exclude: str | None = None
     signal_before_s: int = 120
     max_array_size: int = 1000
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +202,7 @@ def _check(profile: Profile) -> None:
     if profile.kind == "local" and profile.nodes > 1:
         raise wrong("nodes", "a local queue is one machine: leave it out, or say kind: slurm")
     for key in ("environment", "slurm.options"):
-        if any(not isinstance(value, str) for value in values[key].values()):
+        if any(not isinstance(value, str | None) for value in values[key].values()):
             raise wrong(key, "its values are texts")
     if any(not isinstance(line, str) for line in profile.setup):
         raise wrong("setup", "it is a list of shell lines, such as ['module load cuda']")

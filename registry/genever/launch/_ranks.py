@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -61,7 +61,7 @@ class Ranks(Protocol):
         ...
 
     def stop(self) -> None:
-        """Has them save and stop."""
+        """Has them save and stop, and nobody else. More than once does no harm."""
         ...
 
     def kill(self) -> None:
@@ -141,6 +141,7 @@ class _Step:
     """One srun, which starts a rank for each task and stops all of them when one fails. SLURM signals its steps itself."""
 
     srun: subprocess.Popen[str]
+    name: str
     first: Death | None = None
     reader: threading.Thread = field(init=False)
 
@@ -161,7 +162,11 @@ class _Step:
         pass
 
     def stop(self) -> None:
-        self.srun.terminate()
+        steps = ["squeue", "--steps", "--noheader", f"--jobs={os.environ['SLURM_JOB_ID']}", "--format=%i %j"]
+        with suppress(OSError, subprocess.CalledProcessError):  # Asked again, if the controller does not answer.
+            lines = subprocess.run(steps, capture_output=True, text=True, check=True).stdout.split("\n")
+            ids = [step for step, _, name in (line.partition(" ") for line in lines) if name == self.name]
+            subprocess.run(["scancel", "--signal=TERM", *ids], capture_output=True, check=True)
 
     def kill(self) -> None:
         self.srun.kill()  # SLURM ends the tasks with the job, if not before.
@@ -195,9 +200,12 @@ def spawn_step(profile: Profile, *, device: str | None = None) -> Spawn:
     def spawn(run: Path, attempt: str) -> Ranks:
         env = {name: value for name, value in os.environ.items() if name not in _TORCH_NAMES}
         env |= {"GENEVER_ATTEMPT": attempt, "GENEVER_NODES": str(profile.nodes)}
-        command = [*srun, *_command(run), *(["--device", device] if device else [])]
+        command = [*srun, f"--job-name={attempt}", *_command(run), *(["--device", device] if device else [])]
         return _Step(
-            subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+            subprocess.Popen(
+                command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+            ),
+            name=attempt,
         )
 
     return spawn

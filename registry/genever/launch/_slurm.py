@@ -81,20 +81,23 @@ def run_job(folder: JobFolder, element: int) -> int:
         token=f"{job}-{os.environ.get('SLURM_RESTART_COUNT', '0')}",
         retries=profile.retries,
     )
-    told = _told(job) if code in (REQUEUE, STOPPED) else ""
-    cancelled = "JobState=CANCELLED" in told or all(RunJob(run.path).cancelled.exists() for run in folder.runs(element))
-    # Where SLURM knows no other signal to send, it says with SIGTERM that it takes the place away.
-    taken_away = "JobState=RUNNING" in told and re.search(r"PreemptTime=\d", told)
-    if not cancelled and (code == REQUEUE or (code == STOPPED and taken_away)):
-        return _queue_again(job)
-    return STOPPED if code == REQUEUE else code
+    cancelled = all(RunJob(run.path).cancelled.exists() for run in folder.runs(element))
+    return _leave(job, code) if code in (REQUEUE, STOPPED) and not cancelled else code
 
 
-def _queue_again(job: str) -> int:
-    """Asks SLURM to queue this job again, which ends it."""
+def _leave(job: str, code: int) -> int:
+    """Has SLURM queue a job again that was asked to leave, unless somebody else ends it or queues it already.
+
+    Where SLURM knows no other signal to send, it says with SIGTERM, as to a job that is cancelled, that it takes the place
+    away. As long as the controller does not answer, nothing is decided.
+    """
     until = time.monotonic() + _PATIENCE_S
     while True:
         try:
+            told = _ask("scontrol", "show", "job", job)
+            runs, taken_away = "JobState=RUNNING" in told, re.search(r"PreemptTime=\d", told)
+            if not runs or (code == STOPPED and not taken_away):
+                return STOPPED
             _ask("scontrol", "requeue", job)
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"job {job} cannot be queued again: {_why(error)}", file=sys.stderr, flush=True)
@@ -104,14 +107,6 @@ def _queue_again(job: str) -> int:
         else:
             time.sleep(60)  # SLURM ends this process meanwhile.
             return REQUEUE
-
-
-def _told(job: str) -> str:
-    """What the controller says of a job; nothing while it does not answer."""
-    try:
-        return _ask("scontrol", "show", "job", job)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
 
 
 @dataclass(frozen=True)

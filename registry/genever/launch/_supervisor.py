@@ -41,7 +41,7 @@ def supervise(runs: Sequence[RunDirectory], spawn: Spawn, *, token: str, retries
     Returns:
         0 = all finished; 75 = one has to be started again; 76 = one was asked to stop; 1 or 2 = one failed for good.
     """
-    watched = [_Watched(run, spawn, token, retries) for run in runs]
+    watched = [_Watched(run, spawn, f"{token}-{number}", retries) for number, run in enumerate(runs)]
     with _handing_on(watched):
         live = watched
         while live := [one for one in live if one.goes_on()]:
@@ -105,7 +105,7 @@ class _Watched:
         if self.ranks is None or now < self.looked_at + _LOOK_EVERY_S:
             return
         self.looked_at = now
-        if not self.asked and RunJob(self.run.path).cancelled.exists():
+        if RunJob(self.run.path).cancelled.exists():
             self.asked = signal.SIGTERM
             self.ranks.stop()
         if self.run.facts["status"] not in ("finished", "preempted", "stopped", "failed"):

@@ -56,6 +56,7 @@ def main() -> int:
             return 1
         if asked:
             leaves = {signal.SIGUSR1, signal.SIGUSR2} & set(asked)
+            time.sleep(plan.get("linger", 0))
             save(step + 1, status="preempted" if leaves else "stopped")
             return 75 if leaves else 76
     save(plan["steps"], status="finished", results={"fd": 1.0})
