@@ -17,6 +17,8 @@ VERBS = {
     "retry": ("_retry", "submit again what failed"),
     "status": ("_status", "say how runs are, wherever they are trained"),
     "cancel": ("_cancel", "take runs out of the queue, or have them save and stop"),
+    "results": ("_results", "show what came out of a sweep, in one table and one page"),
+    "compare": ("_compare", "say what differs between runs, and between what came out"),
     "check": ("_check", "find every mistake of a gin file, without training"),
     "resolve": ("_resolve", "print the one flat file that a run would freeze"),
     "explain": ("_explain", "say where each value of a gin file comes from"),

@@ -1,0 +1,94 @@
+"""By which number runs are told better from worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from genever.results._frozen import frozen_values
+from genever.results._gather import Table
+from genever.results._names import short_results, short_value
+from genever.results._row import Row
+
+__all__ = ["Metric", "in_order", "is_last", "metric_names", "pick_metric"]
+
+#: Only looked at where nothing else was measured: what training itself measures, and how good a metric's own judge is.
+_LAST = ("validation_loss", "classifier_accuracy")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number, and which end of it is good.
+
+    Args:
+        name: such as 'fd' or 'raw/fd'; '' = nothing was measured.
+        highest: whether the highest is best.
+    """
+
+    name: str
+    highest: bool = False
+
+    def of(self, row: Row) -> float | None:
+        """A run's value that can be compared; None = it has none that is finite."""
+        return row.value(self.name)
+
+    @property
+    def words(self) -> str:
+        return f"{'highest' if self.highest else 'lowest'} {self.name}"
+
+
+def in_order(rows: Iterable[Row], metric: Metric) -> list[Row]:
+    """Best first; what has not finished comes after what has, and what was not measured after what was."""
+
+    def place(row: Row) -> tuple[bool, bool, float, int]:
+        value = metric.of(row)
+        return not row.is_finished, value is None, (-1 if metric.highest else 1) * (value or 0.0), row.number
+
+    return sorted(rows, key=place)
+
+
+def metric_names(rows: Sequence[Row]) -> list[str]:
+    """Every name that a number of these runs goes by, the short ones first."""
+    scalars = dict.fromkeys(name for row in rows for name in row.scalars)
+    loss = ["loss"] if any(row.loss for row in rows) else []
+    return list(dict.fromkeys([*_short(rows).values(), *loss, *_short(rows), *scalars]))
+
+
+def pick_metric(table: Table, rows: Sequence[Row], asked: str | None, *, highest: bool) -> Metric:
+    """The number that some rows are ranked by: asked for, or of a search, or of `train.keep_best`, or the first there is.
+
+    Args:
+        asked: is passed over where these rows have no such number.
+        highest: whether the highest is best, where neither a search nor `train.keep_best` says so.
+    """
+    names, known = metric_names(rows), _said(table, rows)
+    after = [name for name in known if name in names]
+    judged = [name for name in _short(rows).values() if not is_last(name)]
+    found = asked if asked in names else (*after, *judged, *names, "")[0]
+    return Metric(found, highest or known.get(found, False))
+
+
+def is_last(name: str) -> bool:
+    """Whether a result says little of a run that another does not say better."""
+    return name.rpartition("/")[2].startswith(_LAST)
+
+
+def _short(rows: Iterable[Row]) -> dict[str, str]:
+    return short_results(dict.fromkeys(name for row in rows for name in row.results))
+
+
+def _said(table: Table, rows: Sequence[Row]) -> dict[str, bool]:
+    """What is after which number, and whether after its highest: the search's first."""
+    found: dict[str, bool] = {}
+    if table.sweep and table.sweep.manifest.metric:
+        name, direction = table.sweep.manifest.metric
+        found[name] = direction == "maximize"
+    best = _keep_best(rows)
+    return found | ({best.removeprefix("-"): best.startswith("-")} if best else {})
+
+
+def _keep_best(rows: Sequence[Row]) -> str | None:
+    """`train.keep_best` of the first run."""
+    run = next((row.run for row in rows if row.run), None)
+    value = frozen_values(run).get("train.keep_best") if run else None
+    return short_value(value.text) if value and value.text != "None" else None

@@ -1,0 +1,39 @@
+"""The sample grids that a page carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genever.results._chapters import Chapter
+from genever.results._limits import Limits
+from genever.results._pictures import newest_picture
+
+__all__ = ["page_pictures"]
+
+
+def page_pictures(chapters: Sequence[Chapter], limits: Limits) -> tuple[Mapping[int, Any], str]:
+    """The newest grids of the best runs that have one, by `id(row)`, and what is to be said of them; '' = nothing."""
+    found: dict[int, Any] = {}
+    used, num_runs = 0, 0
+    for chapter in chapters:
+        runs = [(row, row.run) for row in chapter.rows if row.run]
+        num_runs += len(runs)
+        for row, run in runs[: limits.pictures // len(chapters)]:
+            picture = newest_picture(run)
+            if picture and used + len(picture.source) <= limits.picture_bytes:
+                used += len(picture.source)
+                found[id(row)] = {
+                    "source": picture.source,
+                    "weights": picture.weights,
+                    "step": picture.step,
+                    "width": picture.size[0],
+                    "height": picture.size[1],
+                    "isShrunk": picture.is_shrunk,
+                }
+    said = []
+    if found and len(found) < num_runs:
+        said.append(f"The newest grids of {len(found)} of {num_runs:,} runs are here, those of the best that have one.")
+    if num_shrunk := sum(one["isShrunk"] for one in found.values()):
+        said.append(f"{num_shrunk} of the grids are shown smaller than they are.")
+    return found, " ".join(said)
