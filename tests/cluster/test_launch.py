@@ -235,6 +235,32 @@ def test_arrays_are_cut_where_the_cluster_wants_them_cut(cluster: Any, root: Pat
     assert [_seen(run).kind for run in runs] == ["finished"] * 5
 
 
+def test_limit_holds_for_several_arrays(cluster: Any, root: Path, stand_ins: Path) -> None:
+    runs = [RunDirectory.create(root, "digits/fake", "0123456789", {}) for _ in range(6)]
+    for run in runs:
+        (run.path / "plan.json").write_text('{"steps": 10, "seconds": 0.1}')
+    profile = Profile(kind="slurm", limit=2, slurm=SlurmSettings(max_array_size=2))
+    slurm = connect(profile, root, code=stand_ins)
+    ids = [job for _, job in slurm.submit([Job(name="many", runs=(run.path,)) for run in runs])]
+    at_once: list[int] = []
+
+    def over() -> bool:
+        states = slurm.states(ids)
+        at_once.append(sum(state.phase == "running" for state in states.values()))
+        return not states
+
+    cluster.wait_for(over)
+    assert [run.facts["status"] for run in runs] == ["finished"] * 6
+    assert max(at_once) == 2
+
+
+def test_resources_are_asked_for(cluster: Any, submit: Submit) -> None:
+    run = submit(nodes=2, processes=2, gpus_per_process=1, memory_gb=1.5, environment={"WHO": "me"})
+    cluster.wait_for(lambda: _seen(run).kind == "finished")
+    told = [json.loads((run.path / f"env.{rank}.jsonl").read_text()) for rank in range(4)]
+    assert [(one["SLURM_LOCALID"], one["WHO"], one["argv"]) for one in told] == [("0", "me", []), ("1", "me", [])] * 2
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

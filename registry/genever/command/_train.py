@@ -58,6 +58,9 @@ def train(run: RunDirectory, catalog: Catalog, arguments: argparse.Namespace) ->
     Raises:
         UserError: a part refuses what it is handed, or another process trains the run.
     """
+    from genever.launch import RunJob
+
+    RunJob(run.path).taken_here()
     if (arguments.processes or 1) > 1:
         code = _train_together(run, arguments)
     else:

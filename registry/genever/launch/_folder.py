@@ -163,6 +163,13 @@ class RunJob:
         self._write({**place, "attempts": attempts, "since": len(attempts)})
         self.cancelled.unlink(missing_ok=True)
 
+    def taken_here(self) -> None:
+        """No cluster is asked: what became of jobs before counts no more."""
+        if facts := self.facts:
+            attempts = facts.get("attempts", [])
+            self._write({"attempts": attempts, "since": len(attempts)})
+        self.cancelled.unlink(missing_ok=True)
+
     def started(self, **attempt: Any) -> None:
         facts = self.facts
         self._write({**facts, "attempts": [*facts.get("attempts", []), attempt]})
@@ -173,8 +180,8 @@ class RunJob:
         self._write({**facts, "attempts": [*before, {**last, **outcome}]})
 
     def _write(self, facts: dict[str, Any]) -> None:
-        write_whole(self.run / "job.json", json.dumps(facts, indent=1))
         self.__dict__["facts"] = facts
+        write_whole(self.run / "job.json", json.dumps(facts, indent=1))
 
 
 def python_path(code: Path) -> str:

@@ -201,6 +201,8 @@ def _check(profile: Profile) -> None:
         raise wrong("gpus_per_process", "a process trains on one GPU or none: say 1 or 0, and ask for more processes")
     if profile.kind == "local" and profile.nodes > 1:
         raise wrong("nodes", "a local queue is one machine: leave it out, or say kind: slurm")
+    if profile.kind == "slurm" and profile.slurm.signal_before_s >= profile.minutes * 60:
+        raise wrong("slurm.signal_before_s", f"a start has {profile.minutes} minutes, which is no longer: ask for more")
     for key in ("environment", "slurm.options"):
         if any(not isinstance(value, str | None) for value in values[key].values()):
             raise wrong(key, "its values are texts")

@@ -50,8 +50,13 @@ class _Executor(SlurmExecutor):
         return self._submit_command(self._submitit_command_str).job_id
 
 
-def sbatch(folder: JobFolder, num: int, after: Sequence[str]) -> str:
+def sbatch(folder: JobFolder, num: int, *, after: Sequence[str] = (), earlier: Sequence[str] = ()) -> str:
     """Submits the jobs of a folder as one array. Returns its id.
+
+    Args:
+        num: jobs.
+        after: jobs that must have succeeded.
+        earlier: jobs or arrays that must be over.
 
     Raises:
         UserError: SLURM refuses; the message names the settings that it speaks of.
@@ -63,6 +68,7 @@ def sbatch(folder: JobFolder, num: int, after: Sequence[str]) -> str:
         **({"reservation": slurm.reservation} if slurm.reservation else {}),
         **{name: value or True for name, value in slurm.options.items()},
     }
+    waits = [f"{kind}:{':'.join(ids)}" for kind, ids in (("afterok", after), ("afterany", earlier)) if ids]
     try:
         executor = _Executor(folder.path, python=shlex.quote(folder.told["python"]))
         executor.update_parameters(
@@ -75,7 +81,7 @@ def sbatch(folder: JobFolder, num: int, after: Sequence[str]) -> str:
             time=profile.minutes,
             signal_delay_s=slurm.signal_before_s,
             **{name: getattr(slurm, name) for name in ("partition", "account", "qos", "constraint", "nodelist", "exclude")},
-            dependency=f"afterok:{':'.join(after)}" if after else None,
+            dependency=",".join(waits) or None,
             array_parallelism=profile.limit or num,
             setup=folder.shell_lines(),
             additional_parameters=further,

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +41,19 @@ class Slurm:
         """As `Cluster.submit`."""
         from genever.launch._sbatch import sbatch
 
+        lanes: deque[tuple[str, int]] = deque()  # The last arrays, and how many jobs of each may run at once.
         for group in arrays(jobs, self.profile.slurm.max_array_size):
             folder = JobFolder.create(self.root, group, self.profile, self.code)
+            # SLURM limits the jobs of one array; of several, the later wait until there is room for as many as they may be.
+            width, earlier = min(self.profile.limit or len(group), len(group)), []
+            while self.profile.limit and sum(one for _, one in lanes) + width > self.profile.limit:
+                earlier.append(lanes.popleft()[0])
             try:
-                folder.note_id(sbatch(folder, len(group), _numbered(group[0].after)))
+                folder.note_id(sbatch(folder, len(group), after=_numbered(group[0].after), earlier=earlier))
             except UserError:
                 folder.forget()
                 raise
+            lanes.append((folder.id, width))
             yield from ((job, folder.job(element)) for element, job in enumerate(group))
 
     def states(self, ids: Collection[str]) -> Mapping[str, JobState]:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from genever.launch._folder import RunJob
@@ -58,12 +58,16 @@ class _Watched:
     spawn: Spawn
     token: str
     retries: int
+    job: RunJob = field(init=False)
     ranks: Ranks | None = None
     code: int | None = None
     num_starts: int = 0
     asked: int = 0
     done_at: float | None = None
     looked_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.job = RunJob(self.run.path)
 
     def goes_on(self) -> bool:
         """Looks once, and does what is to be done. Whether to look again."""
@@ -81,8 +85,7 @@ class _Watched:
             self.ranks.send(number)
 
     def _start(self) -> None:
-        status = self.run.facts["status"]
-        job = RunJob(self.run.path)
+        status, job = self.run.facts["status"], self.job
         if job.cancelled.exists():
             self.asked = self.asked or signal.SIGTERM
         if status == "finished" or self.asked or any(attempt.get("gave_up") for attempt in job.attempts):
@@ -90,8 +93,9 @@ class _Watched:
             return
         attempt = f"{self.token}-{self.num_starts}"
         self.num_starts += 1
-        self.run.update_facts(status="starting", reason=None)
-        job.started(attempt=attempt, host=platform.node(), started=time.time(), saved_before=_saved(self.run))
+        with _though_the_disk_is_full():
+            job.started(attempt=attempt, host=platform.node(), started=time.time(), saved_before=_saved(self.run))
+            self.run.update_facts(status="starting", reason=None)
         self.ranks = self.spawn(self.run.path, attempt)
         if self.asked:  # while they were being started
             self.ranks.send(self.asked)
@@ -105,7 +109,7 @@ class _Watched:
         if self.ranks is None or now < self.looked_at + _LOOK_EVERY_S:
             return
         self.looked_at = now
-        if RunJob(self.run.path).cancelled.exists():
+        if self.job.cancelled.exists():
             self.asked = signal.SIGTERM
             self.ranks.stop()
         if self.run.facts["status"] not in ("finished", "preempted", "stopped", "failed"):
@@ -117,21 +121,20 @@ class _Watched:
 
     def _conclude(self, death: Death) -> None:
         self.ranks = self.done_at = None
-        job = RunJob(self.run.path)
-        code, reason = _judged(self.run, job.attempts[-1]["attempt"], death)
-        job.ended(ended=time.time(), code=code, exit_code=death.code, reason=reason, saved=_saved(self.run))
-        gave_up = self._in_vain(job.attempts, code, reason)
-        if code in (FAILED, WRONG) and self.run.facts["status"] != "failed":
-            self.run.update_facts(status="failed", reason=reason, ended=time.time())
-        if code in (FAILED, WRONG) and gave_up is None:
-            print(f"{self.run.path}: {reason}; starting again", file=sys.stderr, flush=True)
-            return
+        code, reason = _judged(self.run, self.job.attempts[-1]["attempt"], death)
+        outcome = {"ended": time.time(), "code": code, "exit_code": death.code, "reason": reason, "saved": _saved(self.run)}
+        attempts = [*self.job.attempts[:-1], {**self.job.attempts[-1], **outcome}]
+        gave_up = self._in_vain(attempts, code, reason)
         if gave_up:
-            job.ended(gave_up=True)
-            code = code if code == WRONG else FAILED
-            self.run.update_facts(status="failed", reason=gave_up)
-            print(f"{self.run.path}: {gave_up}", file=sys.stderr, flush=True)
-        self.code = code
+            code, reason = (code if code == WRONG else FAILED), gave_up
+        with _though_the_disk_is_full():
+            self.job.ended(**outcome, gave_up=gave_up is not None)
+            if code in (FAILED, WRONG):
+                self.run.update_facts(status="failed", reason=reason, ended=time.time())
+        if code in (FAILED, WRONG):
+            print(f"{self.run.path}: {reason}{'' if gave_up else '; starting again'}", file=sys.stderr, flush=True)
+        if gave_up or code not in (FAILED, WRONG):
+            self.code = code
 
     def _in_vain(self, attempts: Sequence[dict[str, Any]], code: int, reason: str) -> str | None:
         """Why starting again would not help; None = it may."""
@@ -185,6 +188,15 @@ def _saved(run: RunDirectory) -> int:
 
 
 @contextmanager
+def _though_the_disk_is_full() -> Iterator[None]:
+    """What cannot be written down must not end the ranks, nor what starts them."""
+    try:
+        yield
+    except OSError as error:
+        print(f"cannot write down how the run is: {error}", file=sys.stderr, flush=True)
+
+
+@contextmanager
 def _handing_on(watched: Sequence[_Watched]) -> Iterator[None]:
     """Signals to this process go to all ranks; the second Ctrl-C ends them at once."""
     seen: list[int] = []
@@ -192,11 +204,12 @@ def _handing_on(watched: Sequence[_Watched]) -> Iterator[None]:
     def hand_on(number: int, frame: object) -> None:
         seen.append(number)
         for one in watched:
-            one.send(number)
+            one.send(signal.SIGTERM if number == signal.SIGHUP else number)
             if seen.count(signal.SIGINT) > 1 and one.ranks is not None:
                 one.ranks.kill()
 
-    before = {kind: signal.signal(kind, hand_on) for kind in _BY_SIGNAL}
+    kinds = [*_BY_SIGNAL, *([] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP])]  # nohup
+    before = {kind: signal.signal(kind, hand_on) for kind in kinds}
     try:
         yield
     finally:

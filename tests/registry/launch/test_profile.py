@@ -79,6 +79,7 @@ WRONG = {
     "\nnodes: two": "mine.yaml:2: nodes is 'two'; it must be a whole number.",
     "nodes: 0": "mine.yaml:1: nodes is 0; it must be at least 1.",
     "nodes: 2": "mine.yaml:1: nodes is 2; a local queue is one machine: leave it out, or say kind: slurm.",
+    "kind: slurm\nminutes: 2": "mine: slurm.signal_before_s is 120; a start has 2 minutes, which is no longer",
     "kind: slrm": "mine.yaml:1: kind is 'slrm'; it must be 'local' or 'slurm'.",
     "gpus_per_process: 2": "mine.yaml:1: gpus_per_process is 2; a process trains on one GPU or none",
     "minutes: null": "mine.yaml:1: minutes is None; it must be a whole number.",

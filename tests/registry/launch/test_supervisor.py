@@ -1,5 +1,6 @@
 """What a job does with its runs, whatever becomes of their ranks."""
 
+import errno
 import os
 import signal
 import threading
@@ -90,7 +91,12 @@ def test_failure_that_would_come_again_is_not_tried_again(new_run: NewRun, start
 
 @pytest.mark.parametrize(
     ("number", "code", "status"),
-    [(signal.SIGUSR2, 75, "preempted"), (signal.SIGTERM, 76, "stopped"), (signal.SIGINT, 76, "stopped")],
+    [
+        (signal.SIGUSR2, 75, "preempted"),
+        (signal.SIGTERM, 76, "stopped"),
+        (signal.SIGINT, 76, "stopped"),
+        (signal.SIGHUP, 76, "stopped"),
+    ],
 )
 def test_signal_to_the_job_reaches_every_rank(
     new_run: NewRun, send_once_running: Callable[[RunDirectory, int], None], number: int, code: int, status: str
@@ -111,6 +117,17 @@ def test_run_that_is_always_asked_to_leave_before_it_saved_anything_is_given_up(
     (run.path / "plan.json").write_text('{"death": {"rank": 0, "step": 0, "how": "leave"}}')
     assert _supervise(run, processes=1) == 1
     assert run.facts["reason"] == "it was asked to leave 6 times before it had saved anything new"
+
+
+def test_disk_that_is_full_does_not_end_the_ranks(new_run: NewRun, monkeypatch: pytest.MonkeyPatch, starts: Starts) -> None:
+    def full(*words: object, **facts: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = new_run()
+    monkeypatch.setattr("genever.launch._folder.write_whole", full)
+    monkeypatch.setattr(RunDirectory, "update_facts", full)
+    assert _supervise(run) == 0
+    assert len(starts(run)) == 1
 
 
 def test_runs_of_a_job_are_trained_at_once_and_apart(new_run: NewRun, starts: Starts) -> None:
