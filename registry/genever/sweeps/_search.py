@@ -69,7 +69,7 @@ def probes(search: Search) -> list[Point]:
 
 
 def measured(results: Mapping[str, float | None], metric: str) -> float | None:
-    """A run's value of a metric, named with or without the average's name; None where it has none that is finite."""
+    """A run's value of a metric, named with or without the weights' name; None where it has none that is finite."""
     for name, value in results.items():
         if metric in (name, name.partition("/")[2]) and value is not None and math.isfinite(value):
             return value

@@ -42,7 +42,7 @@ class Search:
     """Runs that are proposed one by one, from what those before them gave.
 
     Args:
-        metric: as a run's results name it, with or without the average's name: 'fd' or 'ema/fd'.
+        metric: as a run's results name it, with or without the weights' name: 'fd' or 'average/fd'.
         direction: of what is better.
         num: of runs.
         over: what each key is drawn from.

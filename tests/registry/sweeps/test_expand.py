@@ -217,10 +217,10 @@ def test_probes_reach_every_end_and_every_choice() -> None:
 @pytest.mark.parametrize(
     ("results", "value"),
     [
-        ({"ema/fd": 2.0}, 2.0),
+        ({"average/fd": 2.0}, 2.0),
         ({"fd": 2.0}, 2.0),
-        ({"ema/fd": None}, None),
-        ({"ema/fd": float("nan")}, None),
+        ({"average/fd": None}, None),
+        ({"average/fd": float("nan")}, None),
         ({"x": 1.0}, None),
     ],
 )
