@@ -1,11 +1,10 @@
 """The experiment language: gin files, read without a gin global, checked in one pass, frozen, built by gin itself."""
 
-from genever.errors import UserError
+from genever.errors import Place, Problem, UserError
 from genever.language._build import build, config_str
 from genever.language._check import check
 from genever.language._config import Binding, Config, Key, Start
 from genever.language._explain import Explanation, explain
-from genever.language._problems import Place, Problem
 from genever.language._read import Experiment, read
 from genever.language._resolve import Resolved, resolve
 from genever.language._start import experiment_name

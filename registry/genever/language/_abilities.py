@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from genever.errors import Place, Problem, listed
 from genever.language._composition import Composition, Node
 from genever.language._parts import ROOT, Parts
-from genever.language._problems import Place, Problem, listed
 
 __all__ = ["missing_abilities"]
 

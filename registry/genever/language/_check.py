@@ -7,6 +7,7 @@ from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, islice
 
+from genever.errors import MAX_PROBLEMS, Place, Problem, did_you_mean, listed, nearest, shown_path
 from genever.language._abilities import missing_abilities
 from genever.language._annotations import kind_of
 from genever.language._composition import Composition, Node, compose
@@ -14,7 +15,6 @@ from genever.language._config import Binding, Config, Key
 from genever.language._kinds import slots_in
 from genever.language._measured import unmeasured_best
 from genever.language._parts import ROOT, Parts, parts_of
-from genever.language._problems import MAX_PROBLEMS, Place, Problem, did_you_mean, listed, nearest, shown_path
 from genever.language._unused import unused_macros, without_effect
 from genever.language._values import shown
 from genever.parts import BrokenPartError, Catalog, Parameter, Surface

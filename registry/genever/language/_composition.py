@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
+from genever.errors import Place
 from genever.language._config import Binding, Key
 from genever.language._parts import ROOT, Parts
-from genever.language._problems import Place
 from genever.language._values import Reference
 
 __all__ = ["Composition", "Node", "compose"]

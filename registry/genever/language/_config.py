@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from genever.language._problems import Place, Problem, shown_path
+from genever.errors import Place, Problem, shown_path
 from genever.language._values import MacroUse, Reference, leaves, source
 
 __all__ = ["Binding", "Config", "Key", "MacroBinding", "Start"]

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from gin.config_parser import parse_binding_key
 
-from genever.errors import UserError
+from genever.errors import UserError, did_you_mean
 from genever.language._annotations import kind_of
 from genever.language._composition import Composition, Node, compose
 from genever.language._config import Binding, Config, MacroBinding
 from genever.language._parts import Parts, parts_of
-from genever.language._problems import did_you_mean
 from genever.language._values import source
 from genever.parts import Catalog, Parameter
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from genever.language._problems import listed, nearest
+from genever.errors import listed, nearest
 from genever.language._values import Reference, Unreadable, leaves, shown
 from genever.slots import SLOTS
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from genever.errors import Place, Problem, listed, nearest, shown_path
 from genever.language._config import Binding, Key, MacroBinding, Origin
 from genever.language._parse import Assignment, Include, Statement, parse
 from genever.language._parts import Parts
-from genever.language._problems import Place, Problem, listed, nearest, shown_path
 from genever.language._values import UNREADABLE, Reference, mapped, shown, source
 
 __all__ = ["Layers"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from genever.errors import MAX_PROBLEMS, Place, Problem, did_you_mean, listed
 from genever.language._config import Binding, MacroBinding
 from genever.language._parse import MAX_DEPTH
-from genever.language._problems import MAX_PROBLEMS, Place, Problem, did_you_mean, listed
 from genever.language._values import UNREADABLE, MacroUse, depth_of, leaves, mapped
 
 __all__ = ["Expansion"]

@@ -6,9 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 
+from genever.errors import Problem, did_you_mean, listed
 from genever.language._composition import Composition, Node
 from genever.language._parts import ROOT, Parts
-from genever.language._problems import Problem, did_you_mean, listed
 
 __all__ = ["unmeasured_best"]
 

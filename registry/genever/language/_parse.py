@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gin import config_parser
 
-from genever.language._problems import Place, Problem
+from genever.errors import Place, Problem
 from genever.language._values import UNREADABLE, MacroUse, Reference, depth_of, leaves, shown
 
 __all__ = ["Assignment", "Include", "Statement", "parse"]

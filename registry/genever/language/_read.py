@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from genever.errors import Problem
 from genever.language._composition import compose
 from genever.language._config import Binding, Config, Key, Start
 from genever.language._layers import Layers
 from genever.language._macros import Expansion
 from genever.language._parts import ROOT, Parts, parts_of
-from genever.language._problems import Problem
 from genever.language._start import FROZEN, experiment_name, find_start, known_starts
 from genever.parts import Catalog
 

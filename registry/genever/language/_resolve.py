@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
-from genever.errors import UserError
+from genever.errors import UserError, shown_path
 from genever.language._annotations import kind_of
 from genever.language._check import check
 from genever.language._composition import Composition, Node, compose
 from genever.language._config import Binding, Config, Key, Start
 from genever.language._parts import ROOT, Parts, parts_of
-from genever.language._problems import shown_path
 from genever.language._values import source
 from genever.parts import Catalog
 

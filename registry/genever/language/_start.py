@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from genever.errors import listed, nearest
 from genever.language._config import Start
-from genever.language._problems import listed, nearest
 
 __all__ = ["FROZEN", "experiment_name", "find_start", "known_starts"]
 

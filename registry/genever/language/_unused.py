@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from genever.errors import Problem, did_you_mean, nearest
 from genever.language._composition import Composition
 from genever.language._config import Binding, Config, Key, MacroBinding
 from genever.language._parts import ROOT, Parts
-from genever.language._problems import Problem, did_you_mean, nearest
 from genever.language._values import MacroUse, leaves, shown
 
 __all__ = ["unused_macros", "without_effect"]

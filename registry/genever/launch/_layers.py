@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genever.errors import UserError
-from genever.language._problems import did_you_mean, shown_path
+from genever.errors import UserError, did_you_mean, shown_path
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

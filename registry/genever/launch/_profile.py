@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from genever.errors import UserError
-from genever.language._problems import did_you_mean
+from genever.errors import UserError, did_you_mean
 from genever.launch._layers import Layer, first_line, given_layers, layers
 
 __all__ = ["Profile", "SlurmSettings", "read_profile"]

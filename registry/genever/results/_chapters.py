@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genever.errors import UserError
-from genever.language._problems import did_you_mean, listed
+from genever.errors import UserError, did_you_mean, listed
 from genever.results._gather import Table
 from genever.results._metric import Metric, metric_names, pick_metric
 from genever.results._order import sort_names, sorted_rows

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genever.errors import UserError
-from genever.language._problems import did_you_mean, listed
+from genever.errors import UserError, did_you_mean, listed
 from genever.launch import look
 from genever.results._first_step import Losses, compare_losses
 from genever.results._frozen import Value, frozen_values

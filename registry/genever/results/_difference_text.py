@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from genever.language._problems import shown_path
+from genever.errors import shown_path
 from genever.results._difference import Comparison, Difference
 from genever.results._first_step import Losses
 from genever.results._names import clipped, shown_number
@@ -49,7 +49,7 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
         ],
         "environment": {one.key: [value and value.text for value in one.values] for one in found.environment},
         "same_environment": dict(found.shared),
-        "losses": [dataclasses.asdict(one) for one in found.losses],
+        "losses": [{**dataclasses.asdict(one), "values": [*one.values]} for one in found.losses],
     }
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genever.language._problems import shown_path
+from genever.errors import shown_path
 from genever.results._gather import Table
 from genever.results._row import Row
 

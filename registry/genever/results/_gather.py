@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genever.errors import UserError
-from genever.language._problems import did_you_mean, listed
+from genever.errors import UserError, did_you_mean, listed
 from genever.launch import look
 from genever.results._frozen import frozen_values
 from genever.results._row import Row, row_of

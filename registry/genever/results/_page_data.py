@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genever.language._problems import shown_path
+from genever.errors import shown_path
 from genever.results._chapters import Chapter
 from genever.results._failures import failures, retry_commands
 from genever.results._gather import Table

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genever.errors import UserError
-from genever.language._problems import did_you_mean, listed
+from genever.errors import UserError, did_you_mean, listed
 from genever.runs._directory import RunDirectory, known_experiments
 
 __all__ = ["list_runs"]

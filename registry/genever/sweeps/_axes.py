@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from genever.language._problems import Place
+from genever.errors import Place
 from genever.sweeps._distributions import Distribution, quantile
 from genever.sweeps._document import Fields, Items, Scalar
 from genever.sweeps._drawn import over

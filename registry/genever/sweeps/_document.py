@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from genever.language._problems import Place, Problem, did_you_mean
+from genever.errors import Place, Problem, did_you_mean
 
 __all__ = ["Fields", "Items", "Node", "Scalar", "read_document"]
 

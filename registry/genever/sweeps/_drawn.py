@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from genever.language._problems import Place, listed, nearest
+from genever.errors import Place, listed, nearest
 from genever.sweeps._distributions import Choice, Distribution, Int, LogUniform, Normal, Uniform
 from genever.sweeps._document import Fields, Items, Node, Scalar
 from genever.sweeps._gin_text import gin_text, values_by_key

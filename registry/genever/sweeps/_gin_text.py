@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from genever.errors import Problem
 from genever.language._parse import Assignment, parse
-from genever.language._problems import Problem
 from genever.language._values import UNREADABLE, source
 from genever.sweeps._document import Fields, Items, Node, Scalar
 from genever.sweeps._section import Mistakes, unique

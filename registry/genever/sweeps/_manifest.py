@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from genever.errors import UserError
-from genever.language._problems import did_you_mean
+from genever.errors import UserError, did_you_mean
 from genever.runs import RunDirectory, write_whole
 
 __all__ = ["Element", "Manifest", "StageRecord", "SweepDirectory", "find_sweep", "known_sweeps", "open_sweep"]

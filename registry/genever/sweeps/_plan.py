@@ -6,9 +6,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from genever.errors import UserError
+from genever.errors import UserError, shown_path
 from genever.language import Config, Key, Problem, check, resolve
-from genever.language._problems import shown_path
 from genever.runs import RunDirectory
 from genever.sweeps._compose import Composer, start_binding
 from genever.sweeps._expand import Variant

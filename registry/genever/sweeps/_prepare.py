@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from genever.errors import UserError
-from genever.language._problems import shown_path
+from genever.errors import UserError, shown_path
 from genever.language._values import source
 from genever.launch import Condition, Profile, read_profile
 from genever.parts import Catalog

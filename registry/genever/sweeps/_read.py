@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from genever.errors import UserError
-from genever.language._problems import Place, Problem, did_you_mean, listed, shown_path
+from genever.errors import Place, Problem, UserError, did_you_mean, listed, shown_path
 from genever.sweeps._axes import MAX_RUNS, axes, point
 from genever.sweeps._distributions import Normal
 from genever.sweeps._document import Fields, Items, Node, Scalar, read_document

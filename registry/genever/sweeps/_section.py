@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from genever.language._problems import Place, Problem, did_you_mean, listed
+from genever.errors import Place, Problem, did_you_mean, listed
 from genever.sweeps._document import Fields, Items, Node, Scalar
 
 __all__ = ["Mistakes", "Section"]
