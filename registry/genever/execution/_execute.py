@@ -16,6 +16,7 @@ import torch
 
 from genever.errors import UserError
 from genever.execution._heartbeat import Heartbeat, beating
+from genever.execution._last_words import give_room, keep_room
 from genever.execution._open import Start
 from genever.execution._progress import Progress
 from genever.execution._ranks import Place, joined
@@ -82,6 +83,7 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
             parameters=sum(p.numel() for p in composition.model.parameters()),
             started=time.time(),
         )
+        keep_room(run)
     trainer.should_stop = lambda: asked.most
     try:
         with beating(heartbeat if world.leads else None, asked):
@@ -92,6 +94,7 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
         for writer in trainer.writers:
             writer.close()
     if world.leads:
+        give_room(run)
         run.update_facts(status="finished", reason=None, results=last_results(run), ended=time.time())
     return FINISHED
 
@@ -100,6 +103,7 @@ def _stopped(run: RunDirectory, place: Place, stopped: Stopped) -> int:
     """Another attempt that took the run over says itself how it is."""
     requeue = stopped.asked == Ask.REQUEUE
     if place.rank == 0:
+        give_room(run)
         logger.warning("stopped at what is saved; go on with: genever resume %s", run.path)
         if stopped.asked != Ask.LEAVE:
             status = "preempted" if requeue else "stopped"
@@ -117,6 +121,7 @@ def last_results(run: RunDirectory) -> dict[str, float]:
 
 def _fail(run: RunDirectory, place: Place, reason: str, *, wrong: bool = False) -> str:
     """Writes down why this process failed. Returns the reason of the first that did, which rank 0 writes into run.json."""
+    give_room(run)
     said = reason if place.size == 1 else f"rank {place.rank} on {platform.node()}: {reason}"
     run.note_failure(
         rank=place.rank, host=platform.node(), reason=said, wrong=wrong, attempt=place.attempt, time=time.time()
