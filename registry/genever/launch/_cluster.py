@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from genever.launch._profile import Profile
 
-__all__ = ["Cluster", "Job", "JobState", "connect"]
+__all__ = ["Cluster", "Job", "JobState"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,19 +63,3 @@ class Cluster(Protocol):
     def cancel(self, ids: Collection[str]) -> None:
         """Drops what is queued, and asks what is running to save and stop. Unknown ids are passed over."""
         ...
-
-
-def connect(profile: Profile, root: Path, *, code: Path | None = None) -> Cluster:
-    """The cluster that a profile describes.
-
-    Args:
-        root: where runs live; every machine of the cluster sees it under the same path.
-        code: the snapshot that jobs run from, from `freeze_code`. None = what is installed.
-    """
-    if profile.kind == "local":
-        from genever.launch._local import LocalQueue
-
-        return LocalQueue(profile, root, code)
-    from genever.launch._slurm import Slurm
-
-    return Slurm(profile, root, code)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from genever.launch._cluster import Cluster, JobState, connect
+from genever.launch._cluster import Cluster, JobState
+from genever.launch._connect import connect
 from genever.launch._folder import RunJob
 from genever.launch._profile import Profile
 from genever.runs import RunDirectory

@@ -73,7 +73,8 @@ class Slurm:
                 _ask("scancel", *known[first : first + _MOST_IDS])
         except (OSError, subprocess.CalledProcessError) as error:
             raise UserError(
-                f"SLURM does not cancel: {_why(error)}. Nothing was marked as cancelled; try again later."
+                f"SLURM does not take jobs out of its queue: {_why(error)}. What runs saves and stops all the same, "
+                "and what waits will not train when it starts."
             ) from error
 
 

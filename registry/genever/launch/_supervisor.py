@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,15 +109,14 @@ class _Watched:
         if self.ranks is None or now < self.looked_at + _LOOK_EVERY_S:
             return
         self.looked_at = now
-        if self.job.cancelled.exists():
-            self.asked = signal.SIGTERM
-            self.ranks.stop()
-        if self.run.facts["status"] not in ("finished", "preempted", "stopped", "failed"):
-            self.done_at = None
-        elif self.done_at is None:
-            self.done_at = now
-        elif now > self.done_at + _HANGS_S:
-            self.ranks.kill()
+        with suppress(OSError, ValueError):  # A shared folder may not answer for a moment.
+            if self.job.cancelled.exists():
+                self.asked = signal.SIGTERM
+                self.ranks.stop()
+            is_over = self.run.facts["status"] in ("finished", "preempted", "stopped", "failed")
+            self.done_at = (self.done_at or now) if is_over else None
+            if self.done_at and now > self.done_at + _HANGS_S:
+                self.ranks.kill()
 
     def _conclude(self, death: Death) -> None:
         self.ranks = self.done_at = None

@@ -124,6 +124,15 @@ def test_cancelled_run_goes_on_when_it_is_resumed(genever: Genever, until: Until
     until(lambda: run.facts["status"] == "finished")
 
 
+def test_cancelled_run_goes_on_here(genever: Genever, until: Until, snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _submitted(genever)
+    genever("cancel", str(run.path))
+    until(lambda: look([run])[0].kind == "cancelled")
+    monkeypatch.setenv("PYTHONPATH", str(snapshot))
+    assert genever("resume", str(run.path), "--processes", "2")[0] == 0
+    assert (look([run])[0].kind, look([run])[0].job) == ("finished", None)
+
+
 def test_run_that_a_job_has_is_not_resumed(genever: Genever) -> None:
     run = _submitted(genever)
     code, _, err = genever("resume", str(run.path))
