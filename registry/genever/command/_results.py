@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from genever.command._columns import terminal_width
+from genever.errors import UserError
 from genever.results import Table, as_csv, as_json, chapters_of, gather, page, results_text
 from genever.runs import write_whole
 
@@ -67,6 +68,8 @@ def _page_file(table: Table, asked: str) -> Path:
 
 
 def _write(file: Path, text: str) -> None:
+    if file.is_dir():
+        raise UserError(f"{str(file)!r} is a folder. Name a file.")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, text)
     print(f"wrote {file}", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import Any
 from genever.errors import shown_path
 from genever.results._difference import Comparison, Difference
 from genever.results._first_step import Losses
-from genever.results._names import clipped, shown_number
+from genever.results._names import clipped, legible, shown_number
 from genever.results._row import Row
 from genever.results._sheet import Column, table_text
 
@@ -24,7 +24,7 @@ _SHARED = ("commit", "python", "torch", "device", "processes")
 def comparison_text(found: Comparison, *, width: int) -> str:
     """Which runs, what differs in the composition, in the environment and in the outcome."""
     blocks = [_runs(found), _composition(found), _environment(found), _outcome(found, width), _losses(found)]
-    return "\n\n".join(filter(None, blocks))
+    return legible("\n\n".join(filter(None, blocks)))
 
 
 def comparison_json(found: Comparison) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from genever.results._chapters import Chapter
 from genever.results._gather import Table
 from genever.results._groups import groups_in_order
+from genever.results._names import legible
 from genever.results._row import Row
 
 __all__ = ["as_csv", "as_json"]
@@ -31,7 +32,7 @@ def as_csv(chapters: Sequence[Chapter]) -> str:
         own = [_fact(row, name) for name in _OWN]
         numbers = [_number(row.numbers[name]) if name in row.numbers else "" for name in names]
         writer.writerow([*own, *(row.varied.get(key, "") for key in keys), *numbers])
-    return text.getvalue()
+    return legible(text.getvalue())
 
 
 def as_json(table: Table, chapters: Sequence[Chapter], *, by_seed: bool = False) -> dict[str, Any]:

@@ -10,6 +10,7 @@ __all__ = [
     "SEED",
     "clipped",
     "described",
+    "legible",
     "short_keys",
     "short_results",
     "short_value",
@@ -63,6 +64,11 @@ def short_value(text: str) -> str:
 def shown_number(value: float | None) -> str:
     """Four digits that count."""
     return "not finite" if value is None else f"{value:.4g}"
+
+
+def legible(text: str) -> str:
+    """A text that can be printed and written anywhere: a file's name need not be text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def clipped(text: str, width: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from genever.results._chapters import Chapter
 from genever.results._gather import Table
 from genever.results._limits import Limits
+from genever.results._names import legible
 from genever.results._page_data import page_data
 
 __all__ = ["embedded", "page"]
@@ -21,7 +22,7 @@ _SCRIPTS = ("model.js", "scales.js", "table.js", "curves.js", "parallel.js", "ma
 def page(table: Table, chapters: Sequence[Chapter], limits: Limits | None = None) -> str:
     """The page, whole."""
     parts = {
-        "title": html.escape(f"{table.name}: results"),
+        "title": html.escape(legible(f"{table.name}: results")),
         "style": _file("page.css"),
         "script": "\n".join(map(_file, _SCRIPTS)),
         "data": embedded(page_data(table, chapters, limits or Limits())),

@@ -43,7 +43,7 @@ class Column:
     def lines(self) -> list[str]:
         """The title and the cells, equally wide; numbers to the right."""
         is_numeric = not self.is_text and all(
-            cell == "" or cell[0] in "-0123456789" or cell == "not finite" for cell in self.cells
+            cell == "" or cell[0] in "+-0123456789" or cell == "not finite" for cell in self.cells
         )
         cut = [text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..." for text in (self.title, *self.cells)]
         return [text.rjust(self.width) if is_numeric else text.ljust(self.width) for text in cut]

@@ -10,7 +10,7 @@ from genever.results._chapters import Chapter
 from genever.results._failures import failures, retry_commands
 from genever.results._gather import Table
 from genever.results._metric import Metric
-from genever.results._names import described
+from genever.results._names import described, legible
 from genever.results._row import Row
 from genever.results._sheet import column_names, grouped_columns, row_columns, table_text
 
@@ -31,7 +31,7 @@ def results_text(table: Table, chapters: Sequence[Chapter], *, width: int, by_se
     for chapter in chapters:
         blocks.append(_chapter(chapter, width, by_seed))
     blocks += _failed(table, [row for chapter in chapters for row in chapter.rows], width)
-    return "\n\n".join(blocks)
+    return legible("\n\n".join(blocks))
 
 
 def _counts(table: Table) -> str:
