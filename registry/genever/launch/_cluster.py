@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from genever.launch._profile import Profile
-
 __all__ = ["Cluster", "Job", "JobState"]
 
 

@@ -19,10 +19,4 @@ def connect(profile: Profile, root: Path, *, code: Path | None = None) -> Cluste
         root: where runs live; every machine of the cluster sees it under the same path.
         code: the snapshot that jobs run from, from `freeze_code`. None = what is installed.
     """
-    if profile.kind == "local":
-        from genever.launch._local import LocalQueue
-
-        return LocalQueue(profile, root, code)
-    from genever.launch._slurm import Slurm
-
-    return Slurm(profile, root, code)
+    return (LocalQueue if profile.kind == "local" else Slurm)(profile, root, code)
