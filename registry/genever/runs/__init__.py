@@ -4,4 +4,13 @@ from genever.runs._directory import RunDirectory, find_run, git_state, known_exp
 from genever.runs._freeze import create_run, surroundings
 from genever.runs._list import list_runs
 
-__all__ = ["RunDirectory", "create_run", "find_run", "git_state", "known_experiments", "list_runs", "surroundings", "write_whole"]
+__all__ = [
+    "RunDirectory",
+    "create_run",
+    "find_run",
+    "git_state",
+    "known_experiments",
+    "list_runs",
+    "surroundings",
+    "write_whole",
+]

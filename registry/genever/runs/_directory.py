@@ -40,21 +40,31 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls, root: Path, experiment: str, identity: str, facts: Mapping[str, Any]) -> RunDirectory:
-        """Makes a new run's directory; its id is the time and the composition's identity."""
+    def create(
+        cls, root: Path, experiment: str, identity: str, facts: Mapping[str, Any], files: Mapping[str, str] | None = None
+    ) -> RunDirectory:
+        """Makes a new run's directory, all of it at once; its id is the time and the composition's identity.
+
+        Args:
+            files: what else it holds from the beginning, by name.
+        """
+        aside = cls(root / ".making" / secrets.token_hex(8))
+        aside.checkpoints.mkdir(parents=True)
+        aside.samples.mkdir()
+        for name, text in (files or {}).items():
+            write_whole(aside.path / name, text)
+        aside.write_facts({**facts, "status": "created", "created": time.time(), "host": platform.node()})
+        (root / experiment).mkdir(parents=True, exist_ok=True)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         directory = root / experiment / f"{stamp}-{identity[:8]}"
         while True:
             try:
-                directory.mkdir(parents=True)
-                break
-            except FileExistsError:
+                aside.path.rename(directory)
+                return cls(directory)
+            except OSError:
+                if not directory.exists():
+                    raise
                 directory = directory.with_name(f"{stamp}-{identity[:8]}-{secrets.token_hex(2)}")
-        run = cls(directory)
-        run.checkpoints.mkdir()
-        run.samples.mkdir()
-        run.write_facts({**facts, "status": "created", "created": time.time(), "host": platform.node()})
-        return run
 
     @property
     def resolved(self) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genever.errors import UserError
-from genever.runs._directory import RunDirectory, git_state, write_whole
+from genever.runs._directory import RunDirectory, git_state
 
 if TYPE_CHECKING:
     from genever.language import Resolved
@@ -47,7 +47,5 @@ def create_run(resolved: Resolved, root: Path, facts: Mapping[str, Any]) -> RunD
             "run": str(origin.path.resolve()),
             "identity": origin.facts.get("identity"),
         }
-    directory = RunDirectory.create(root, resolved.name, resolved.identity, facts)
-    write_whole(directory.path / "resolved.json", resolved.json)
-    write_whole(directory.resolved, resolved.text)
-    return directory
+    files = {"resolved.json": resolved.json, "resolved.gin": resolved.text}
+    return RunDirectory.create(root, resolved.name, resolved.identity, facts, files)
