@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import torch
+import torch.distributed as dist
 
 from genever.errors import UserError
 from genever.execution._heartbeat import Heartbeat, beating
@@ -32,6 +33,8 @@ __all__ = ["FAILED", "FINISHED", "REQUEUE", "STOPPED", "WRONG", "execute"]
 
 logger = logging.getLogger("genever")
 
+#: Seconds that a process which lost another leaves it to say why.
+_FIRST_WORD_S = 1.0
 #: Exit codes of a run's process. Done; the work failed; the user's input is wrong.
 FINISHED, FAILED, WRONG = 0, 1, 2
 #: Everything is saved, and it was asked to be started again; or to stop.
@@ -56,6 +59,8 @@ def execute(run: RunDirectory, catalog: Catalog, *, device: torch.device, place:
             _fail(run, place, str(error), wrong=True)
             raise
         except Exception as error:
+            if _is_of_others(error):
+                time.sleep(_FIRST_WORD_S)
             reason = _fail(run, place, f"{type(error).__name__}: {error}")
             logger.error("failed: %s", reason, exc_info=not _speaks_for_itself(error))
             if place.rank == 0 and run.saved_steps():
@@ -70,7 +75,9 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
     world.wait()
     try:
         composition = _compose(run, build(run.resolved, catalog), catalog, device, world)
-        heartbeat = Heartbeat(run, place.attempt, total=composition.stage.steps * len(composition.rounds()))
+        first = max(run.saved_steps(), default=0)
+        total = composition.stage.steps * len(composition.rounds())
+        heartbeat = Heartbeat(run, place.attempt, first=first, total=total)
         trainer = _trainer(run, composition, heartbeat)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
@@ -142,8 +149,7 @@ def _compose(run: RunDirectory, stage: Stage, catalog: Catalog, device: torch.de
 def _trainer(run: RunDirectory, composition: Composition, heartbeat: Heartbeat) -> Trainer:
     if not composition.world.leads:
         return Trainer(composition=composition, run=run)
-    saved = run.saved_steps()
-    first = saved[-1] if saved else 0
+    first = heartbeat.first
     run.drop_metrics_after(first)
     config = {"identity": run.facts.get("identity"), "experiment": run.facts.get("experiment")}
     writers = [part.open(run.path, step=first, config=config) for part in composition.stage.trackers]
@@ -153,8 +159,15 @@ def _trainer(run: RunDirectory, composition: Composition, heartbeat: Heartbeat) 
         heartbeat.step = step
         shown(step, scalars)
 
-    heartbeat.step = first
     return Trainer(composition=composition, run=run, writers=writers, progress=progress)
+
+
+def _is_of_others(error: Exception) -> bool:
+    """Whether it only says that another process has gone, which may still be writing down why."""
+    gone = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in gone)
+    )
 
 
 def _speaks_for_itself(error: Exception) -> bool:

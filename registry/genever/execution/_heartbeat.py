@@ -22,18 +22,19 @@ class Heartbeat:
     """What is said of a run while it lives.
 
     Attributes:
-        step: steps taken, over all rounds. total: of all that there are.
+        first: the step from which this start goes on. step: steps taken, over all rounds. total: of all that there are.
     """
 
-    def __init__(self, run: RunDirectory, attempt: str, total: int = 0) -> None:
+    def __init__(self, run: RunDirectory, attempt: str, *, first: int, total: int) -> None:
         self.run = run
         self.attempt = attempt
-        self.step = 0
+        self.first = self.step = first
         self.total = total
 
     def beat(self) -> None:
         said = {
             "time": time.time(),
+            "first": self.first,
             "step": self.step,
             "total": self.total,
             "host": platform.node(),

@@ -100,7 +100,6 @@ def condition(run: RunDirectory, state: JobState | None, now: float) -> Conditio
     job, beat = RunJob(run.path), _beat(run)
     since = max(beat.get("time", 0.0), *(attempt["started"] for attempt in job.attempts[-1:]), facts.get("created", 0.0))
     kind, reason = _seen(facts, state, job, now - since)
-    first = max(job.attempts[-1]["saved_before"], 0) if job.attempts else 0
     running = kind == "running" and beat.get("time", 0.0) >= facts.get("started", now)
     folder = job.folder
     return Condition(
@@ -108,7 +107,7 @@ def condition(run: RunDirectory, state: JobState | None, now: float) -> Conditio
         reason=reason,
         step=beat["step"] if running else max(run.saved_steps(), default=None),
         total=beat.get("total"),
-        seconds_left=_seconds_left(facts, beat, first) if running else None,
+        seconds_left=_seconds_left(facts, beat) if running else None,
         job=folder.job(job.facts["element"]) if folder else None,
     )
 
@@ -157,8 +156,9 @@ def _seen(facts: Mapping[str, Any], state: JobState | None, job: RunJob, silent_
         return "running", "it was asked to end" if state.phase == "leaving" else ""
     if status == "running":
         return "running", f"no heartbeat for {silent_s / 60:.0f} min"
-    kinds: dict[str, Kind] = {"stopped": "cancelled" if job.cancelled.exists() else "stopped", "preempted": "queued again"}
-    return kinds.get(status, "starting"), reason
+    if status == "stopped":
+        return ("cancelled", reason) if job.cancelled.exists() else ("running", "it was asked to end")
+    return ("queued again" if status == "preempted" else "starting"), reason
 
 
 def _alone(facts: Mapping[str, Any], state: JobState | None, job: RunJob, silent_s: float) -> tuple[Kind, str]:
@@ -207,6 +207,6 @@ def _beat(run: RunDirectory) -> dict[str, Any]:
         return {}
 
 
-def _seconds_left(facts: Mapping[str, Any], beat: Mapping[str, Any], first: int) -> float | None:
-    taken, seconds = beat["step"] - first, beat["time"] - facts["started"]
+def _seconds_left(facts: Mapping[str, Any], beat: Mapping[str, Any]) -> float | None:
+    taken, seconds = beat["step"] - beat["first"], beat["time"] - facts["started"]
     return seconds / taken * (beat["total"] - beat["step"]) if taken > 0 and seconds > 0 else None

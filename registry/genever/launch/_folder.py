@@ -157,6 +157,13 @@ class RunJob:
         facts = self.facts
         return facts.get("attempts", [])[facts.get("since", 0) :]
 
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether somebody else wrote down, since `facts` was read, that the run was submitted or started again."""
+        there, known = RunJob(self.run).facts, [attempt["attempt"] for attempt in self.facts.get("attempts", [])]
+        started = [attempt["attempt"] for attempt in there.get("attempts", [])]
+        return bool(there) and (there.get("folder") != self.facts.get("folder") or not {*started} <= {*known})
+
     def submitted(self, folder: JobFolder, element: int, after: Iterable[str]) -> None:
         attempts = self.facts.get("attempts", [])
         place = {"folder": str(folder.path), "element": element, "after": list(after), "submitted": time.time()}

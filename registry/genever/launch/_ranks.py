@@ -175,8 +175,9 @@ class _Step:
         """Passes on what the ranks say, and remembers the first of which srun says that it failed."""
         assert self.srun.stderr is not None
         for line in self.srun.stderr:
-            sys.stderr.write(line)
-            sys.stderr.flush()
+            with suppress(OSError):  # Where a full disk takes no more, the ranks must not wait for somebody who listens.
+                sys.stderr.write(line)
+                sys.stderr.flush()
             self.first = self.first or _first_death(line)
 
 

@@ -86,8 +86,9 @@ def run_job(folder: JobFolder, element: int) -> int:
     code = supervise(
         folder.runs(element),
         spawn_step(profile, device=None if profile.gpus_per_process else "cpu"),
-        token=f"{job}-{os.environ.get('SLURM_RESTART_COUNT', '0')}",
+        token=f"{job}-{_num_restarts()}",
         retries=profile.retries,
+        has_place=lambda: _has_place(job),
     )
     cancelled = all(RunJob(run.path).cancelled.exists() for run in folder.runs(element))
     return _leave(job, code) if code in (REQUEUE, STOPPED) and not cancelled else code
@@ -103,7 +104,7 @@ def _leave(job: str, code: int) -> int:
     while True:
         try:
             told = _ask("scontrol", "show", "job", job)
-            runs, taken_away = "JobState=RUNNING" in told, re.search(r"PreemptTime=\d", told)
+            runs, taken_away = "JobState=RUNNING" in told and _is_this_start(told), re.search(r"PreemptTime=\d", told)
             if not runs or (code == STOPPED and not taken_away):
                 return STOPPED
             _ask("scontrol", "requeue", job)
@@ -115,6 +116,26 @@ def _leave(job: str, code: int) -> int:
         else:
             time.sleep(60)  # SLURM ends this process meanwhile.
             return REQUEUE
+
+
+def _has_place(job: str) -> bool | None:
+    """Whether SLURM still means this process when it speaks of the job. None = it does not answer.
+
+    Where it takes a node for dead, it queues the job again, and knows no more of what lives on there.
+    """
+    try:
+        told = _ask("scontrol", "show", "job", job)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return _is_this_start(told) and not re.search("JobState=(PENDING|COMPLETING|REQUEUED|NODE_FAIL)", told)
+
+
+def _is_this_start(told: str) -> bool:
+    return re.search(rf"Restarts={_num_restarts()}\b", told) is not None
+
+
+def _num_restarts() -> str:
+    return os.environ.get("SLURM_RESTART_COUNT", "0")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,17 +31,26 @@ _BY_STATUS = {"finished": FINISHED, "preempted": REQUEUE}
 _HANGS_S = 120.0
 
 
-def supervise(runs: Sequence[RunDirectory], spawn: Spawn, *, token: str, retries: int = 0) -> int:
+def supervise(
+    runs: Sequence[RunDirectory],
+    spawn: Spawn,
+    *,
+    token: str,
+    retries: int = 0,
+    has_place: Callable[[], bool | None] = lambda: True,
+) -> int:
     """Trains runs side by side until each is done, failed or asked to leave. A finished run is passed over.
 
     Args:
         token: names this start of the job, unlike any other; letters, digits, '-' and '_'.
         retries: restarts in a row after failures that saved nothing new between them.
+        has_place: whether the job may still run here; None = nobody says so now. It is asked when ranks have failed: a
+            cluster that gave the job's place up starts it again elsewhere, and this process must not stand in the way.
 
     Returns:
         0 = all finished; 75 = one has to be started again; 76 = one was asked to stop; 1 or 2 = one failed for good.
     """
-    watched = [_Watched(run, spawn, f"{token}-{number}", retries) for number, run in enumerate(runs)]
+    watched = [_Watched(run, spawn, f"{token}-{number}", retries, has_place) for number, run in enumerate(runs)]
     with _handing_on(watched):
         live = watched
         while live := [one for one in live if one.goes_on()]:
@@ -58,6 +67,7 @@ class _Watched:
     spawn: Spawn
     token: str
     retries: int
+    has_place: Callable[[], bool | None]
     job: RunJob = field(init=False)
     ranks: Ranks | None = None
     code: int | None = None
@@ -119,8 +129,14 @@ class _Watched:
                 self.ranks.kill()
 
     def _conclude(self, death: Death) -> None:
-        self.ranks = self.done_at = None
         code, reason = _judged(self.run, self.job.attempts[-1]["attempt"], death)
+        has_place = self.has_place() if code == FAILED else True
+        if has_place is None:
+            return
+        self.ranks = self.done_at = None
+        if self.job.is_taken_over or not has_place:
+            self.code = STOPPED  # What becomes of the run, another start of it says.
+            return
         outcome = {"ended": time.time(), "code": code, "exit_code": death.code, "reason": reason, "saved": _saved(self.run)}
         attempts = [*self.job.attempts[:-1], {**self.job.attempts[-1], **outcome}]
         gave_up = self._in_vain(attempts, code, reason)

@@ -43,7 +43,7 @@ def seen(new_run: NewRun, root: Path) -> Callable[..., Condition]:
             RunJob(run.path).started(attempt=str(number), started=NOW - 1000, saved_before=0)
             RunJob(run.path).ended(gave_up=gave_up)
         if beat is not None:
-            run.heartbeat.write_text(json.dumps({"time": NOW - beat, "step": 50, "total": 200}))
+            run.heartbeat.write_text(json.dumps({"time": NOW - beat, "first": 0, "step": 50, "total": 200}))
         if cancelled:
             RunJob(run.path).cancelled.touch()
         return condition(run, state, NOW)
