@@ -9,6 +9,7 @@ from pathlib import Path
 
 from genever.command._columns import terminal_width
 from genever.errors import UserError
+from genever.language._problems import shown_path
 from genever.results import Table, as_csv, as_json, chapters_of, gather, page, results_text
 from genever.runs import write_whole
 
@@ -72,4 +73,4 @@ def _write(file: Path, text: str) -> None:
         raise UserError(f"{str(file)!r} is a folder. Name a file.")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, text)
-    print(f"wrote {file}", file=sys.stderr)
+    print(f"wrote {shown_path(file)}", file=sys.stderr)

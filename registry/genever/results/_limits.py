@@ -24,7 +24,7 @@ class Limits:
 
     runs: int = 20_000
     curves: int = 400
-    scalars: int = 24
+    scalars: int = 32
     points: int = 300_000
     fewest_points: int = 40
     most_points: int = 400

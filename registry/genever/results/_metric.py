@@ -65,7 +65,7 @@ def pick_metric(table: Table, rows: Sequence[Row], asked: str | None, *, highest
     after = [name for name in known if name in names]
     judged = [name for name in _short(rows).values() if not is_last(name)]
     found = asked if asked in names else (*after, *judged, *names, "")[0]
-    return Metric(found, highest or known.get(found, False))
+    return Metric(found, (highest and asked in (None, found)) or known.get(found, False))
 
 
 def is_last(name: str) -> bool:

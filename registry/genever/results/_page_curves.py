@@ -55,13 +55,15 @@ def page_curves(chapters: Sequence[Chapter], limits: Limits) -> PageCurves:
 
 
 def _worth(name: str, chapters: Sequence[Chapter], counts: Counter[str]) -> tuple[int, int, str]:
-    """Losses first, then what ranks, then other results, then the rest; those of more runs before those of fewer."""
+    """Losses first, the model's own before all; what ranks, other results, the rest; those of more runs before others."""
     if "_t0." in name:
-        place = 4
+        place = 5
     elif any(chapter.metric.name in (name, name.partition("/")[2]) for chapter in chapters):
-        place = 1
+        place = 2
+    elif is_loss(name):
+        place = 0 if name.startswith("model/") else 1
     else:
-        place = 2 if is_result(name) else 0 if is_loss(name) else 3
+        place = 3 if is_result(name) else 4
     return place, -counts[name], name
 
 

@@ -13,11 +13,11 @@ from genever.results._chapters import Chapter
 from genever.results._failures import failures, retry_commands
 from genever.results._gather import Table
 from genever.results._limits import Limits
-from genever.results._names import SEED, clipped, short_keys, short_results, short_values
+from genever.results._names import SEED, clipped, short_results, short_values
 from genever.results._page_curves import page_curves
 from genever.results._page_pictures import page_pictures
 from genever.results._row import Row
-from genever.results._sheet import differing, results_shown
+from genever.results._sheet import column_names, differing, results_shown
 
 __all__ = ["page_data"]
 
@@ -50,7 +50,7 @@ def page_data(table: Table, chapters: Sequence[Chapter], limits: Limits) -> dict
         "facts": _facts(table),
         "file": _sweep_text(table, limits),
         "stages": stages,
-        "keys": [{"full": key, "name": name, "seed": key.rpartition(":")[2] == SEED} for key, name in names.keys.items()],
+        "keys": [{"full": key, "seed": key.rpartition(":")[2] == SEED} for key in names.keys],
         "numbers": [{"full": full, "name": name} for full, name in names.numbers.items()],
         "scalars": curves.scalars,
         "runs": runs,
@@ -71,7 +71,7 @@ class _Names:
         losses = dict.fromkeys(row.loss for row in rows if row.loss)
         short = short_results(results)
         self.numbers = short | {name: "loss" if len(losses) == 1 else name for name in losses}
-        self.keys = short_keys(keys, ("#", "is", "step", "run", *self.numbers.values()))
+        self.keys = list(keys)
         self.key_places = {key: place for place, key in enumerate(self.keys)}
         self.places = {name: place for place, name in enumerate(self.numbers)}
         self.values = {key: short_values({row.varied[key] for row in rows if key in row.varied}) for key in keys}
@@ -97,6 +97,7 @@ def _stage(chapter: Chapter, names: _Names) -> dict[str, Any]:
     return {
         "name": chapter.stage,
         "keys": [names.key_places[key] for key in differing(chapter.rows)],
+        "titles": list(column_names(chapter.rows, chapter.metric).values()),
         "metric": names.place(chapter.rows, chapter.metric.name),
         "highest": chapter.metric.highest,
         "experiments": len({row.name.rpartition("/")[0] for row in chapter.rows if row.name}),

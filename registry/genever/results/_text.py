@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from genever.results._chapters import Chapter
 from genever.results._failures import failures, retry_commands
 from genever.results._gather import Table
-from genever.results._metric import Metric
 from genever.results._names import described, legible
 from genever.results._row import Row
 from genever.results._sheet import column_names, grouped_columns, row_columns, table_text
@@ -30,7 +29,7 @@ def results_text(table: Table, chapters: Sequence[Chapter], *, width: int, by_se
     blocks = [_counts(table)]
     for chapter in chapters:
         blocks.append(_chapter(chapter, width, by_seed))
-    blocks += _failed(table, [row for chapter in chapters for row in chapter.rows], width)
+    blocks += _failed(table, chapters, width)
     return legible("\n\n".join(blocks))
 
 
@@ -62,16 +61,17 @@ def _chapter(chapter: Chapter, width: int, by_seed: bool) -> str:
     return "\n".join([*heading, text, textwrap.fill(f"({'; '.join(notes)})", width)])
 
 
-def _failed(table: Table, rows: Sequence[Row], width: int) -> list[str]:
+def _failed(table: Table, chapters: Sequence[Chapter], width: int) -> list[str]:
+    rows = [row for chapter in chapters for row in chapter.rows]
     found = failures(rows)
     if not found:
         return []
-    names = column_names(rows, Metric(""))
+    names = {chapter.stage: column_names(chapter.rows, chapter.metric) for chapter in chapters}
     num = sum(len(one.rows) for one in found)
     lines = [f"{num} failed:"]
     for one in found[:_MOST_FAILURES]:
         for row in one.rows[:_MOST_RUNS]:
-            lines.append(f"  {_identified(row, names)}")
+            lines.append(f"  {_identified(row, names[row.stage])}")
         if len(one.rows) > _MOST_RUNS:
             lines.append(f"  and {len(one.rows) - _MOST_RUNS} more for the same reason")
         lines.append(textwrap.indent(textwrap.fill(f"{one.kind}: {one.reason}", width - 4, break_on_hyphens=False), "    "))

@@ -287,7 +287,7 @@ def test_stages_of_a_lifecycle_are_tables_of_their_own(new_run: NewRun, new_swee
 def test_metric_of_one_stage_does_not_trouble_another(new_run: NewRun, new_sweep: NewSweep, read: Read) -> None:
     runs = [new_run({"average/fd": 2.0}), new_run({"average/reward": 0.5})]
     new_sweep([({}, run) for run in runs], stages=("base", "align"), of=("base", "align").__getitem__)
-    assert [chapter.metric.name for chapter in read(metric="reward", highest=True)[1]] == ["fd", "reward"]
+    assert [one.metric.words for one in read(metric="reward", highest=True)[1]] == ["lowest fd", "highest reward"]
 
 
 def test_elements_that_share_a_run_are_told(new_run: NewRun, new_sweep: NewSweep, shown: Shown) -> None:

@@ -1,5 +1,5 @@
 // Learning curves of one scalar.
-const curves = { scalar: 0, log: null, points: [], scale: null };
+const curves = { scalar: 0, log: null, whole: false, points: [] };
 const EDGE = { left: 58, right: 14, top: 10, bottom: 36 };
 
 function startCurves() {
@@ -43,20 +43,26 @@ function drawCurves() {
   const scalars = scalarsOfStage();
   if (scalars.length && !scalars.some(([index]) => index === curves.scalar)) curves.scalar = scalars[0][0];
   const shown = curvesShown();
-  const values = shown.flatMap((curve) => curve.values).filter((value) => value !== null);
+  const all = shown.flatMap((curve) => curve.values).filter((value) => value !== null);
+  const values = curves.whole ? all : healthy(shown, all);
   const canBeLog = values.length > 0 && values.every((value) => value > 0);
   const isLog = canBeLog && (curves.log ?? isStretched(values));
   const box = ticked("logarithmic", isLog, (on) => { curves.log = on; changed(); });
   box.firstChild.disabled = !canBeLog;
   const choose = (value) => { curves.scalar = Number(value); curves.log = null; changed(); };
-  keepFocus(curves.controls, [selected("scalar", scalars, curves.scalar, choose), box]);
-  curves.legend.replaceChildren(...colours.legend.map((one) => one.cloneNode(true)));
+  const whole = ticked("failed runs to their ends", curves.whole, (on) => { curves.whole = on; changed(); });
+  const isCut = curves.whole || values.length < all.length;
+  keepFocus(curves.controls, [selected("scalar", scalars, curves.scalar, choose), box, ...(isCut ? [whole] : [])]);
+  const edge = values.length < all.length ? [make("span", {}, "(along the edge where they leave the plot)")] : [];
+  curves.legend.replaceChildren(...colours.legend.map((one) => one.cloneNode(true)), ...edge);
   const [width, height] = [curves.plot.clientWidth, curves.plot.clientWidth < 560 ? 260 : 360];
   const [base, over] = curves.canvas(width, height);
   curves.over = over;
   const x = scaled(...(spread(shown.flatMap((curve) => curve.steps)) ?? [0, 1]), false);
   const y = scaled(...widened(spread(values) ?? [0, 1], isLog), isLog);
-  const place = (step, value) => [EDGE.left + x.at(step) * (width - EDGE.left - EDGE.right), height - EDGE.bottom - y.at(value) * (height - EDGE.top - EDGE.bottom)];
+  const across = width - EDGE.left - EDGE.right;
+  const up = height - EDGE.top - EDGE.bottom;
+  const place = (step, value) => [EDGE.left + x.at(step) * across, height - EDGE.bottom - Math.min(Math.max(y.at(value), 0), 1) * up];
   drawFrame(base, width, height, x, y, place);
   curves.points = shown.map((curve) => ({ ...curve, places: curve.steps.map((step, index) => (curve.values[index] === null ? null : place(step, curve.values[index]))) }));
   const held = curves.at && curves.points.find((curve) => curve.run === curves.at.curve.run);
@@ -66,6 +72,14 @@ function drawCurves() {
   for (const curve of [...curves.points].reverse()) drawCurve(base, curve, 1.4);
   base.globalAlpha = 1;
   curves.plot.setAttribute("aria-label", `${data.scalars[curves.scalar]} by step, ${shown.length} runs. The table says the same in numbers.`);
+}
+
+// The values that the axis is for: those of failed runs count as far as they lie among those of the others.
+function healthy(shown, all) {
+  const ends = spread(shown.filter(({ run }) => !BAD.has(run.kind)).flatMap(({ values }) => values.filter((value) => value !== null)));
+  if (!ends) return all;
+  const room = (ends[1] - ends[0]) * 0.3;
+  return all.filter((value) => value >= ends[0] - room && value <= ends[1] + room);
 }
 
 // Whether a few values lie so far above the rest that the rest would be one line.

@@ -35,7 +35,7 @@ function drawControls() {
     controls.push(selected("ranked by", measured, state.metric, (value) => { state.metric = Number(value); state.sort = null; changed(); }));
     controls.push(selected("best is the", [["lowest", "lowest"], ["highest", "highest"]], state.highest ? "highest" : "lowest", (value) => { state.highest = value === "highest"; changed(); }));
   }
-  const options = [["metric", state.metric === null ? "nothing" : `rank by ${data.numbers[state.metric].name}`], ...keys.map((key) => [key, data.keys[key].name])];
+  const options = [["metric", state.metric === null ? "nothing" : `rank by ${data.numbers[state.metric].name}`], ...keys.map((key) => [key, titleOf(key)])];
   controls.push(selected("colours show", options, state.colour, (value) => { state.colour = value; changed(); }));
   if (keysOfStage().some((key) => data.keys[key].seed)) controls.push(ticked("mean over seeds", state.bySeed, (on) => { state.bySeed = on; state.sort = null; changed(); }));
   keepFocus(document.getElementById("controls"), controls);
@@ -88,7 +88,7 @@ function startFailures() {
   const byIndex = (index) => data.runs[index];
   for (const failure of data.failures) {
     const runs = failure.runs.map(byIndex).filter(Boolean);
-    const names = runs.slice(0, 8).map((run) => `#${run.n} ${data.stages[run.s].keys.filter((key) => run.v[key] !== null).map((key) => `${data.keys[key].name} ${run.v[key]}`).join(", ")}${run.step === null ? "" : `, step ${run.step}`}`);
+    const names = runs.slice(0, 8).map((run) => `${labelled(run)}${run.step === null ? "" : `, step ${run.step}`}`);
     if (failure.num > names.length) names.push(`and ${failure.num - names.length} more`);
     section.append(make("div", { class: "failure" }, ...names.map((name) => make("h3", {}, name)), make("p", {}, `${failure.kind}: ${failure.reason || "no reason was given"}`)));
   }

@@ -69,8 +69,15 @@ function better(a, b) {
   );
 }
 
+// What a stage calls a binding: as short as its own table allows.
+function titleOf(key, stage = state.stage) {
+  const { keys, titles } = data.stages[stage];
+  return titles[keys.indexOf(key)];
+}
+
 function described(run) {
-  const parts = keysOfStage().filter((key) => run.v[key] !== null).map((key) => `${data.keys[key].name} ${run.v[key]}`);
+  const { keys } = data.stages[run.s];
+  const parts = keys.filter((key) => run.v[key] !== null).map((key) => `${titleOf(key, run.s)} ${run.v[key]}`);
   return parts.join(", ") || run.name || "no run yet";
 }
 

@@ -98,7 +98,7 @@ function drawAxis(context, axis, low, hasNone) {
   const limit = isLast ? 64 : 84;
   context.textBaseline = "middle";
   context.textAlign = "left";
-  const every = Math.ceil(axis.labels.length / 14);
+  const every = Math.ceil(axis.labels.length / 18);
   axis.labels.forEach(([share, text], index) => {
     if (index % every) return;
     label(context, clip(context, text, limit), axis.x + 6, low - share * (low - ROOM.top));

@@ -54,7 +54,7 @@ function widened([low, high], isLog) {
 function keyAxis(key, runs) {
   const texts = [...new Set(runs.map((run) => run.v[key]).filter((text) => text !== null))];
   const numbers = texts.map(numeric);
-  const name = data.keys[key].name;
+  const name = titleOf(key);
   if (numbers.every(Number.isFinite) && texts.length > 1) {
     const scale = scaled(...spread(numbers), looksLog(numbers));
     const labels = numbers.length <= 6 ? numbers : scale.ticks;
@@ -68,7 +68,7 @@ function keyAxis(key, runs) {
 function metricAxis(runs) {
   const values = runs.map(score).filter((value) => value !== null);
   const ends = spread(values) ?? [0, 1];
-  const scale = scaled(...ends, looksLog(values));
+  const scale = scaled(...ends, looksLog(values) && isStretched(values));
   const name = state.metric === null ? "nothing measured" : data.numbers[state.metric].name;
   return { key: "metric", name, of: (run) => (score(run) === null ? null : scale.at(score(run))), labels: scale.ticks.map((value) => [scale.at(value), format(value)]), isLog: scale.isLog };
 }

@@ -3,18 +3,21 @@ function tableColumns() {
   const columns = [{ name: "#", of: (run) => run.n, number: true }];
   for (const key of keysOfStage()) {
     const of = (run) => (Number.isFinite(numeric(run.v[key])) ? numeric(run.v[key]) : run.v[key]);
-    columns.push({ name: data.keys[key].name, title: data.keys[key].full, key, of, text: (run) => run.v[key] ?? "" });
+    columns.push({ name: titleOf(key), title: data.keys[key].full, key, of, text: (run) => run.v[key] ?? "" });
   }
+  const measured = (number) => ({ name: data.numbers[number].name, title: data.numbers[number].full, of: (run) => valueOf(run, number), number: true, metric: number, text: (run) => format(valueOf(run, number)) });
+  if (state.metric !== null) columns.push(measured(state.metric));
   columns.push({ name: "is", of: (run) => run.kind, kind: true });
-  columns.push({ name: "step", of: (run) => run.step, number: true, text: (run) => (run.step === null ? "" : run.total && run.kind !== "finished" ? `${run.step}/${run.total}` : String(run.step)) });
-  const shown = data.stages[state.stage].numbers;
-  for (const number of [...(state.metric === null ? [] : [state.metric]), ...shown.filter((one) => one !== state.metric)]) {
-    const of = (run) => valueOf(run, number);
-    columns.push({ name: data.numbers[number].name, title: data.numbers[number].full, of, number: true, metric: number, text: (run) => format(valueOf(run, number)) });
-  }
+  columns.push({ name: "step", of: (run) => run.step, number: true, text: stepText });
+  columns.push(...data.stages[state.stage].numbers.filter((one) => one !== state.metric).map(measured));
   const isOne = data.stages[state.stage].experiments === 1;
   columns.push({ name: "run", of: (run) => (isOne ? run.name.slice(run.name.lastIndexOf("/") + 1) : run.name), soft: true });
   return columns;
+}
+
+function stepText(run) {
+  if (run.step === null) return "";
+  return run.total && run.kind !== "finished" ? `${run.step}/${run.total}` : String(run.step);
 }
 
 // Numbers before texts before nothing, whichever way the rest is turned.
