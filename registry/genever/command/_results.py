@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from genever.command._columns import terminal_width
-from genever.errors import UserError
-from genever.language._problems import shown_path
+from genever.errors import UserError, shown_path
 from genever.results import Table, as_csv, as_json, chapters_of, gather, page, results_text
 from genever.runs import write_whole
 
