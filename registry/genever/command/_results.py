@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="?",
         const=_DEFAULT,
-        help="write one page with curves and pictures that needs no network (default: results.html in the sweep's folder, else here)",
+        help="write one page with curves and pictures that needs no network (default: results.html in the sweep's folder, "
+        "or here)",
     )
 
 
