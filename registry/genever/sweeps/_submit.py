@@ -5,6 +5,7 @@ At whatever moment a submitter is killed, the next one finds what it left: runs 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ __all__ = ["Submission", "Submitter", "continues", "retries"]
 
 #: Seconds in which whoever made a run outside a sweep starts to train it.
 _STARTING_S = 120.0
+#: Runs that take more than a moment to be made.
+_MANY = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,9 @@ class Submitter:
             elements = sweep.manifest.of_stage(stage.name)
             out = [one.number for one in elements if one.start is not None and sweep.elements[one.start].run not in jobs]
             numbers = [one.number for one in elements if one.number not in out]
+            new = sum(sweep.elements[number].run is None for number in numbers)
+            if new > _MANY:
+                print(f"making {new:,} runs in {sweep.root}", file=sys.stderr, flush=True)
             sweep = make_runs(sweep, stage, [sweep.elements[number] for number in numbers], self.composer, self._facts)
             conditions = conditions_of(sweep, conditions)
             waiting: dict[str, str] = {}  # By run: the job that it waits for.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -58,6 +60,27 @@ def test_blocks_multiply_in_the_order_of_the_file(variants: Callable[[str], tupl
     found = bindings(variants("vary: {seeds: 2, zip: {a.a: [1, 2], b.b: [3, 4]}, grid: {c.c: [5]}}\n"))
     assert found[1] == ("train.seed = 0", "a.a = 2", "b.b = 4", "c.c = 5")
     assert found[2] == ("train.seed = 1", "a.a = 1", "b.b = 3", "c.c = 5")
+
+
+BLOCKS = st.dictionaries(st.sampled_from(("grid", "zip", "seeds", "random")), st.integers(1, 4), min_size=1, max_size=4)
+
+
+@given(sizes=BLOCKS)
+def test_runs_are_as_many_as_the_blocks_multiply_to_and_all_differ(sizes: dict[str, int]) -> None:
+    axes = {
+        "grid": lambda num: f"{{a.a: {list(range(num))}}}",
+        "zip": lambda num: f"{{b.b: {list(range(num))}, c.c: {list(range(num))}}}",
+        "seeds": str,
+        "random": lambda num: f"{{num: {num}, over: {{d.d: {{normal: [0, 1]}}}}}}",
+    }
+    vary = "".join(f"  {block}: {axes[block](num)}\n" for block, num in sizes.items())
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "x.gin").touch()
+        Path(folder, "x.yaml").write_text(f"experiment: x.gin\nvary:\n{vary}")
+        found = bindings(expand(read_sweep(Path(folder, "x.yaml"))))
+    assert len(set(found)) == len(found) == math.prod(sizes.values())
+    slowest = next(iter(sizes))
+    assert len({one[0] for one in found[: len(found) // sizes[slowest]]}) == 1
 
 
 @pytest.mark.parametrize(

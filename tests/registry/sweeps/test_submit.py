@@ -210,6 +210,19 @@ def test_submitter_that_is_killed_while_it_makes_runs_is_continued(
     assert len(list(Path("runs/digits").glob("*/*/resolved.gin"))) == len(cluster.jobs) == 6
 
 
+def test_run_that_is_not_made_yet_is_not_there(
+    genever: Genever, sweep: Sweep, sweep_file: Write, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(run: RunDirectory, facts: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "write_facts", killed)
+        genever("sweep", sweep_file(SEEDS))
+    assert not Path("runs/digits").exists()
+    assert sweep() == "a: 3 runs submitted; 3 queued of 3\n"
+
+
 def test_run_that_is_half_made_is_left_alone(sweep: Sweep, cluster: Any, runs_of: RunsOf) -> None:
     sweep()
     runs_of()[1].resolved.unlink()
