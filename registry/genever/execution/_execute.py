@@ -143,6 +143,10 @@ def _compose(run: RunDirectory, stage: Stage, catalog: Catalog, device: torch.de
     """A run that has a checkpoint needs its start no more."""
     lineage = run.facts.get("start")
     start = Start(RunDirectory(Path(lineage["run"])), catalog) if lineage and not run.saved_steps() else None
+    if start and lineage and lineage.get("awaited") and start.run.finished_since is None:
+        raise UserError(
+            f"it starts from {start.run.path}, which has not finished. Wait for that run, or go on with it first."
+        )
     return compose(stage, device=device, start=start, world=world)
 
 

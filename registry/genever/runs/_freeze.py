@@ -28,11 +28,12 @@ def surroundings(catalog: Catalog, folder: Path) -> dict[str, Any]:
     }
 
 
-def create_run(resolved: Resolved, root: Path, facts: Mapping[str, Any]) -> RunDirectory:
+def create_run(resolved: Resolved, root: Path, facts: Mapping[str, Any], *, awaits_start: bool = False) -> RunDirectory:
     """Freezes a resolved experiment into a new run's directory.
 
     Args:
         facts: `surroundings`, and what else the run should remember.
+        awaits_start: whether it is not to begin before the run that it starts from has finished.
 
     Raises:
         UserError: what it starts from has not run yet.
@@ -46,6 +47,7 @@ def create_run(resolved: Resolved, root: Path, facts: Mapping[str, Any]) -> RunD
             "name": resolved.start.written,
             "run": str(origin.path.resolve()),
             "identity": origin.facts.get("identity"),
+            "awaited": awaits_start,
         }
     files = {"resolved.json": resolved.json, "resolved.gin": resolved.text}
     return RunDirectory.create(root, resolved.name, resolved.identity, facts, files)

@@ -40,7 +40,8 @@ def make_runs(
         resolved = composer.freeze(Path(stage.file), bindings)
         if resolved.identity not in known:
             found = index.find(resolved.name, resolved.identity)
-            run = found or create_run(resolved, sweep.root, {**facts, "sweep": sweep.name})
+            told = {**facts, "sweep": sweep.name}
+            run = found or create_run(resolved, sweep.root, told, awaits_start=start is not None)
             known[resolved.identity] = f"{resolved.name}/{run.path.name}"
         given[element.number] = replace(element, identity=resolved.identity, run=known[resolved.identity])
     if not given:

@@ -197,10 +197,10 @@ def test_submitter_that_is_killed_while_it_makes_runs_is_continued(
 
     made, create = [], _make.create_run
 
-    def killed(*arguments: Any) -> RunDirectory:
+    def killed(*arguments: Any, **options: Any) -> RunDirectory:
         if len(made) == after:
             raise KeyboardInterrupt
-        made.append(create(*arguments))
+        made.append(create(*arguments, **options))
         return made[-1]
 
     with monkeypatch.context() as patch:
