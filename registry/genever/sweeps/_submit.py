@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -87,27 +87,28 @@ class Submitter:
         left_out: list[Element] = []
         for stage in sweep.manifest.stages:
             elements = sweep.manifest.of_stage(stage.name)
-            out = [one.number for one in elements if one.start is not None and sweep.elements[one.start].run not in jobs]
-            numbers = [one.number for one in elements if one.number not in out]
-            new = sum(sweep.elements[number].run is None for number in numbers)
-            if new > _MANY:
-                print(f"making {new:,} runs in {sweep.root}", file=sys.stderr, flush=True)
-            sweep = make_runs(sweep, stage, [sweep.elements[number] for number in numbers], self.composer, self._facts)
+            startable = [one for one in elements if one.start is None or sweep.elements[one.start].run in jobs]
+            left_out += [one for one in elements if one.start is not None and sweep.elements[one.start].run not in jobs]
+            sweep = self._with_runs(sweep, stage, startable)
             conditions = conditions_of(sweep, conditions)
-            waiting: dict[str, str] = {}  # By run: the job that it waits for.
-            for element in [sweep.elements[number] for number in numbers]:
-                run, start = element.run or "", sweep.elements[element.start].run if element.start is not None else None
-                condition = conditions[run]
-                if condition.kind == "finished" or (condition.is_live and condition.job):
-                    jobs[run] = condition.job or ""
-                elif not condition.is_live and goes_again(condition) and not _is_begun_elsewhere(sweep, run, condition):
-                    waiting[run] = jobs[start] if start else ""
+            starts = {sweep.elements[one.number].run or "": one.start for one in startable}
+            jobs |= {run: conditions[run].job or "" for run in starts if _is_in_hand(conditions[run])}
+            waiting = {
+                run: jobs[sweep.elements[start].run or ""] if start is not None else ""
+                for run, start in starts.items()
+                if run not in jobs and goes_again(conditions[run]) and not _is_somebody_elses(sweep, run, conditions[run])
+            }
             for job, number in self._submitted(sweep, stage, waiting):
                 runs = [run.relative_to(sweep.root).as_posix() for run in job.runs]
                 jobs |= dict.fromkeys(runs, number)
                 submitted += runs
-            left_out += [sweep.elements[number] for number in out]
         return Submission(sweep=sweep, runs=tuple(submitted), left_out=tuple(left_out))
+
+    def _with_runs(self, sweep: SweepDirectory, stage: StageRecord, elements: Sequence[Element]) -> SweepDirectory:
+        new = sum(element.run is None for element in elements)
+        if new > _MANY:
+            print(f"making {new:,} runs in {sweep.root}", file=sys.stderr, flush=True)
+        return make_runs(sweep, stage, elements, self.composer, self._facts)
 
     def _submitted(self, sweep: SweepDirectory, stage: StageRecord, waiting: Mapping[str, str]) -> Iterator[tuple[Job, str]]:
         if not waiting:
@@ -130,7 +131,13 @@ def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: Mapping[str, str
     return jobs
 
 
-def _is_begun_elsewhere(sweep: SweepDirectory, run: str, condition: Condition) -> bool:
-    """Whether somebody who made a run outside any sweep may be about to train it."""
+def _is_in_hand(condition: Condition) -> bool:
+    """Whether a run is finished, or a job will see to it."""
+    return condition.kind == "finished" or (condition.is_live and condition.job is not None)
+
+
+def _is_somebody_elses(sweep: SweepDirectory, run: str, condition: Condition) -> bool:
+    """Whether somebody trains a run by hand, or made it outside any sweep and may be about to."""
     facts = RunDirectory(sweep.root / run).facts
-    return condition.kind == "created" and "sweep" not in facts and time.time() - facts.get("created", 0) < _STARTING_S
+    is_new = condition.kind == "created" and "sweep" not in facts and time.time() - facts.get("created", 0) < _STARTING_S
+    return condition.is_live or is_new
