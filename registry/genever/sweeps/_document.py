@@ -113,6 +113,8 @@ class _Refusal(Exception):
 
 def _text_of(path: Path) -> str | _Refusal:
     try:
+        if path.is_dir():
+            return _Refusal(f"This is a folder. Name a sweep file in it.{_like(path / 'sweep.yaml')}")
         if not path.is_file():
             return _Refusal(f"There is no file {path.name!r} here.{_like(path)}")
         if path.stat().st_size > MAX_BYTES:

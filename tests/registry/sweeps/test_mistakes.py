@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from genever.sweeps import read_sweep
 
 #: Blocks of a file, and '> LINE: ' with all that is said of it.
 BLOCKS = (Path(__file__).parent / "mistakes.txt").read_text("utf-8").strip().split("\n\n")
+SHIPPED = sorted((Path(__file__).parents[3] / "experiments/sweeps").glob("*.yaml"))
 FILE = "experiments/sweeps/a.yaml"
 Write = Callable[[str], Path]
 
@@ -60,6 +63,61 @@ def test_missing_file_names_the_nearest(folder: Path, sweep_file: Write) -> None
     sweep_file("")
     with pytest.raises(UserError, match=r"There is no file 'b\.yaml' here\. Did you mean a\.yaml\?"):
         read_sweep("experiments/sweeps/b.yaml")
+
+
+def test_folder_is_no_file(folder: Path, sweep_file: Write) -> None:
+    with pytest.raises(UserError, match=r"experiments/sweeps:1: error: This is a folder\. Name a sweep file in it\."):
+        read_sweep("experiments/sweeps")
+
+
+PIECES = (
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    "- ",
+    "@A()",
+    "%Z",
+    "'",
+    "null",
+    "1e9",
+    "-1",
+    "[]",
+    "\n",
+    "  ",
+    "# ",
+    "&a ",
+    "*a",
+    "!x ",
+    "~",
+)
+WORDS = (
+    "grid",
+    "seeds",
+    "over",
+    "stages",
+    "vary",
+    "search",
+    "experiment",
+    "train.seed",
+    "1e400",
+    "true",
+    "\0",
+    "(",
+    "9" * 30,
+)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_mutated_file_is_read_or_refused(seed: int, sweep_file: Write) -> None:
+    rng = random.Random(seed)
+    text = rng.choice([block.partition("\n>")[0] for block in BLOCKS] + [file.read_text("utf-8") for file in SHIPPED])
+    for _ in range(rng.randrange(1, 6)):
+        begin = rng.randrange(len(text) + 1)
+        text = text[:begin] + rng.choice((*PIECES, *WORDS)) + text[begin + rng.choice((0, 0, 1, 9)) :]
+    with suppress(UserError):
+        assert sum(read_sweep(sweep_file(text)).sizes.values()) >= 1
 
 
 def test_table_holds_many_kinds_of_mistake() -> None:
