@@ -101,6 +101,7 @@ def test_failure_that_would_come_again_is_not_tried_again(new_run: NewRun, start
 def test_signal_to_the_job_reaches_every_rank(
     new_run: NewRun, send_once_running: Callable[[RunDirectory, int], None], number: int, code: int, status: str
 ) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Under nohup, nothing here would hear of a hang-up.
     run = new_run(steps=10_000)
     send_once_running(run, number)
     assert _supervise(run) == code
