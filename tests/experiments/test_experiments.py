@@ -9,7 +9,13 @@ from genever.command import main
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(file for file in (ROOT / "experiments").glob("*/*.gin") if file.name != "base.gin")
-SHORT = ["train.steps = 2", "train.batch_size = 16", "train.evaluate_samples = 40", "train.validate_samples = 8"]
+SHORT = [
+    "train.steps = 2",
+    "train.batch_size = 16",
+    "train.evaluate_samples = 20",
+    "train.validate_samples = 8",
+    "train.sample_images = 4",
+]
 
 
 def name_of(file: Path) -> str:

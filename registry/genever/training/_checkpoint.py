@@ -34,9 +34,10 @@ warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavai
 class Saver:
     """Saves everything that an exact resume needs, except what is a function of (seed, step).
 
-    What never changes in a round is saved once a round. A checkpoint is copied at once and written by a thread while
-    training goes on; the next one waits for it. Every process writes the shards that it holds, and an equal share of what
-    all hold alike. A half-written checkpoint is never found: it is written aside, and rank 0 renames it when all are done.
+    What never changes in a round is saved once a round. Threads copy a checkpoint until the next optimizer step needs to
+    change the weights, and write it while training goes on; the next one waits for it. Every process writes the shards
+    that it holds, and an equal share of what all hold alike. A half-written checkpoint is never found: it is written
+    aside, and rank 0 renames it when all are done.
     """
 
     def __init__(self, run: RunDirectory, world: World) -> None:
@@ -48,9 +49,10 @@ class Saver:
         # It keeps its memory from one save to the next: to ask for it anew takes longer than to copy.
         self._stager = DefaultStager(
             StagingOptions(
-                use_pinned_memory=on_gpu, use_shared_memory=False, use_async_staging=False, use_non_blocking_copy=on_gpu
+                use_pinned_memory=on_gpu, use_shared_memory=False, use_async_staging=True, use_non_blocking_copy=on_gpu
             )
         )
+        self._copy: Future[Any] | None = None
         self._thread = ThreadPoolExecutor(1, "save")
         self._under_way: Future[None] | None = None
 
@@ -69,7 +71,7 @@ class Saver:
     def save(
         self, live: Live, index: Mapping[str, Any], method_state: Mapping[str, Any], *, keep: int | None, always: set[int]
     ) -> None:
-        """Copies the state of now, and starts to write it.
+        """Starts to copy the state of now, and to write it. `copied` is to be called before anything of it changes.
 
         Args:
             index: what `read_index` returns, "step" among it.
@@ -77,9 +79,17 @@ class Saver:
             always: steps whose checkpoints stay.
         """
         self.finish()
-        tensors = self._stager.stage(self._own(live.changing()))
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # The copy does not wait for what the device is still to do.
+        self._copy = cast("Future[Any]", self._stager.stage(self._own(live.changing())))
         state = {"learners": live.plain_state(), "method": dict(method_state)}
-        self._under_way = self._thread.submit(self._write, tensors, state, dict(index), keep, always)
+        self._under_way = self._thread.submit(self._write, self._copy, state, dict(index), keep, always)
+
+    def copied(self) -> None:
+        """Waits until nothing of the last save is still to be copied."""
+        if self._copy is not None:
+            self._copy.result()
+            self._copy = None
 
     def collect(self) -> None:
         """Raises OSError where the save that has ended failed. Does not wait."""
@@ -106,12 +116,12 @@ class Saver:
         }
 
     def _write(
-        self, tensors: Any, state: Mapping[str, Any], index: Mapping[str, Any], keep: int | None, always: set[int]
+        self, copy: Future[Any], state: Mapping[str, Any], index: Mapping[str, Any], keep: int | None, always: set[int]
     ) -> None:
         final = self.run.checkpoint(index["step"])
         aside = self.run.checkpoints / f".partial_{final.name}"
         try:
-            self._write_aside(aside, tensors)
+            self._write_aside(aside, copy.result())
             if not self.world.leads:
                 return
             torch.save(state, aside / "state.pt")

@@ -171,6 +171,7 @@ class Trainer:
                     losses_finite[update.group] = losses_finite.get(update.group, finite) & finite
                     if not update.step:
                         continue
+                    self.saver.copied()
                     norm, taken = learner.learn(world.all_true(losses_finite.pop(update.group)))
                     self.nonfinite.note(taken, now, update.group)
                     scalars.add(update.group, {"grad_norm": norm})

@@ -53,7 +53,11 @@ class Method(Protocol):
         ...
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
-        """A generator; rollouts live between its yields. `step` counts from 0 in this round."""
+        """A generator; rollouts live between its yields. It changes no weights: `after` does.
+
+        Args:
+            step: counted from 0 in this round.
+        """
         ...
 
     def after(self, group: str, step: int) -> None:

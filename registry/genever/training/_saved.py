@@ -42,9 +42,13 @@ class Live:
         return {name: tensor for name, tensor in self._unique().items() if name in constant}
 
     def changing(self) -> dict[str, Tensor]:
-        """The other weights, the averages, and the optimizers' tensors."""
+        """The other weights, the averages, the optimizers' tensors. Buffers are copies: a forward pass may change them."""
         constant = self._constant()
-        weights = {name: tensor for name, tensor in self._unique().items() if name not in constant}
+        weights = {
+            name: tensor if isinstance(tensor, nn.Parameter) else tensor.clone()
+            for name, tensor in self._unique().items()
+            if name not in constant
+        }
         return {**weights, **self.averaged(), **self._optimizer_tensors()}
 
     def averaged(self) -> dict[str, Tensor]:

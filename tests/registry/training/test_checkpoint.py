@@ -130,3 +130,18 @@ def test_checkpoint_copies_no_frozen_weights(tmp_path: Path) -> None:
     saver.finish()
     assert Counted.copies == 0
     assert load_model_state(run, 1, None)["weight"].equal(model.weight)
+
+
+def test_checkpoint_holds_what_was_when_it_was_saved(tmp_path: Path) -> None:
+    model = nn.BatchNorm1d(1000).train()
+    groups = {"model": {f"model.{name}": p for name, p in model.named_parameters()}}
+    live = Live(roles={"model": model}, frozen=frozenset(), groups=groups, averages=Averages({}, {}), learners={})
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+    run = run_in(tmp_path)
+    saver = Saver(run, World())
+    saver.save(live, {"step": 1, "round": 0}, {}, keep=None, always=set())
+    model(torch.ones(4, 1000))  # a forward pass changes buffers
+    saver.copied()
+    nn.init.zeros_(model.weight)  # an optimizer step changes weights
+    saver.finish()
+    assert all(one.equal(before[name]) for name, one in load_model_state(run, 1, None).items())
