@@ -72,6 +72,7 @@ class REPA:
 class Alignment:
     """`genever.training.Term`: the weighted, negated mean cosine of projected features and the encoder's."""
 
+    learning = frozenset({"projector"})
     frozen = frozenset({"encoder"})
 
     def __init__(self, part: REPA, encoder: nn.Module, projector: nn.Module) -> None:
@@ -89,3 +90,5 @@ class Alignment:
         projected = forward.roles["projector"](features)
         assert projected.shape == targets.shape, f"{tuple(projected.shape)} features for {tuple(targets.shape)} targets"
         return {"alignment": -self.weight * F.cosine_similarity(projected.float(), targets.float(), dim=-1).mean()}
+
+    def after(self, roles: Mapping[str, nn.Module], step: int) -> None: ...

@@ -46,7 +46,9 @@ class Term(Protocol):
 
     Attributes:
         taps: blocks whose features it reads, counted from 1.
-        roles: networks that it brings along. Those not in `frozen` learn together with the model.
+        roles: networks that it brings along.
+        learning: the roles that learn together with the model.
+        frozen: the roles whose weights never change. The roles in neither are changed by `after` alone.
     """
 
     @property
@@ -54,12 +56,22 @@ class Term(Protocol):
     @property
     def roles(self) -> Mapping[str, nn.Module]: ...
     @property
+    def learning(self) -> frozenset[str]: ...
+    @property
     def frozen(self) -> frozenset[str]: ...
     def active(self, step: int) -> bool:
         """Whether it counts at this step; a step without it is bit-identical to one that never had it."""
         ...
 
     def __call__(self, forward: Forward) -> Mapping[str, Tensor]: ...
+    def after(self, roles: Mapping[str, nn.Module], step: int) -> None:
+        """Called once the model took an optimizer step: what follows the model, such as a moving average of it.
+
+        Args:
+            roles: the method's networks, as they lie now.
+            step: counted from 0 in this round.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +95,18 @@ class Regression:
         return self.roles["model"]
 
     def adding(self, term: Term) -> Regression:
-        """The same method with one more term."""
+        """The same method with one more term.
+
+        Raises:
+            ValueError: it brings along a network whose name another one bears.
+        """
         taken = [role for role, module in term.roles.items() if self.roles.get(role, module) is not module]
-        assert not taken, f"two networks would bear the names {taken}"
+        if taken:
+            raise ValueError(f"Two aligners of this stage bring along a network called {taken[0]!r}. Leave one of them out.")
         return replace(self, roles={**self.roles, **term.roles}, terms=(*self.terms, term), frozen=self.frozen | term.frozen)
 
     def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
-        brought = [role for term in self.terms for role in term.roles if role not in term.frozen]
+        brought = [role for term in self.terms for role in term.roles if role in term.learning]
         return {"model": {**self.learns, **named_parameters(self.roles, *brought)}}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
@@ -141,7 +158,9 @@ class Regression:
         path, times = self.loss.path, t.view(-1, *[1] * (x_1.ndim - 1))
         return path.alpha(times) * x_1 + path.sigma(times) * x_0
 
-    def after(self, group: str, step: int) -> None: ...
+    def after(self, group: str, step: int) -> None:
+        for term in self.terms:
+            term.after(self.roles, step)
 
     def state_dict(self) -> dict[str, object]:
         return {}

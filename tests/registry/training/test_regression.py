@@ -18,8 +18,10 @@ class Recorded:
     first_step: int = 0
     name: str = "recorded"
     roles: Mapping[str, nn.Module] = field(default_factory=dict)
+    learning: frozenset[str] = frozenset()
     frozen: frozenset[str] = frozenset()
     seen: list[Forward] = field(default_factory=list)
+    followed: list[tuple[Mapping[str, nn.Module], int]] = field(default_factory=list)
 
     def active(self, step: int) -> bool:
         return step >= self.first_step
@@ -27,6 +29,9 @@ class Recorded:
     def __call__(self, forward: Forward) -> Mapping[str, Tensor]:
         self.seen.append(forward)
         return {self.name: forward.output.square().mean()}
+
+    def after(self, roles: Mapping[str, nn.Module], step: int) -> None:
+        self.followed.append((roles, step))
 
 
 def composed(**parts: object) -> tuple[Composition, Regression]:
@@ -108,13 +113,24 @@ def test_adding_a_term_leaves_the_method_as_it_was() -> None:
     assert more.frozen == {"encoder"}
 
 
-def test_what_a_term_brings_learns_with_the_model_unless_it_is_frozen() -> None:
+def test_of_what_a_term_brings_that_learns_with_the_model_which_it_says() -> None:
     composition, method = composed()
-    brought = {"projector": nn.Linear(2, 2), "encoder": nn.Linear(2, 2)}
-    groups = method.adding(Recorded(roles=brought, frozen=frozenset({"encoder"}))).groups()
+    brought = {name: nn.Linear(2, 2) for name in ("projector", "encoder", "teacher")}
+    term = Recorded(roles=brought, learning=frozenset({"projector"}), frozen=frozenset({"encoder"}))
+    groups = method.adding(term).groups()
     assert set(groups) == {"model"}
     added = set(groups["model"]) - set(composition.tuned.learns)
     assert added == {"projector.weight", "projector.bias"}
+
+
+def test_terms_are_told_of_every_step_that_the_model_took() -> None:
+    _, method = composed()
+    one, other = Recorded(name="one", roles={"teacher": nn.Linear(2, 2)}), Recorded(name="other", first_step=5)
+    both = method.adding(one).adding(other)
+    both.after("model", 0)
+    both.after("model", 1)
+    assert one.followed == other.followed == [(both.roles, 0), (both.roles, 1)]
+    assert set(both.roles) == {"model", "teacher"}
 
 
 def test_method_learns_what_the_tuner_lets_it() -> None:
@@ -133,7 +149,7 @@ def test_two_terms_of_one_name_are_refused() -> None:
 def test_two_terms_with_networks_of_one_name_are_refused() -> None:
     _, method = composed()
     brought = {"projector": nn.Linear(2, 2)}
-    with pytest.raises(AssertionError, match="projector"):
+    with pytest.raises(ValueError, match="Two aligners of this stage bring along a network called 'projector'"):
         method.adding(Recorded(roles=brought)).adding(Recorded(roles={"projector": nn.Linear(2, 2)}))
 
 
