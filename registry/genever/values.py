@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-__all__ = ["Condition", "ConditionSpec", "DataSpec", "LatentSpec", "Samples", "TimeContext"]
+__all__ = ["Condition", "ConditionSpec", "DataSpec", "LatentSpec", "RunName", "Samples", "TimeContext"]
+
+#: The name of a run: of the newest finished one of an experiment, such as 'digits/pretrain', of one run, or a path. A
+#: parameter of this type is checked as a run, and frozen as that one run.
+RunName: TypeAlias = str
 
 
 @dataclass(frozen=True, kw_only=True)

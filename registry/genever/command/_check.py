@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from genever.command._experiment import add_experiment_arguments
 from genever.language import Config, Problem, Resolved, check, read, resolve
@@ -45,12 +46,12 @@ def _report(arguments: argparse.Namespace, resolved: Resolved, catalog: Catalog)
     if arguments.build:
         from genever.command._preflight import build_report
 
-        lines += build_report(resolved, catalog)
+        lines += build_report(resolved, catalog, Path(arguments.root))
     if arguments.preflight:
         from genever.command._preflight import preflight
         from genever.execution import pick_device
 
-        lines += preflight(resolved, catalog, pick_device(arguments.device))
+        lines += preflight(resolved, catalog, pick_device(arguments.device), Path(arguments.root))
     return lines
 
 

@@ -27,20 +27,24 @@ _MIB = 2**20
 _MOMENTS = 2
 
 
-def build_report(resolved: Resolved, catalog: Catalog) -> list[str]:
+def build_report(resolved: Resolved, catalog: Catalog, root: Path) -> list[str]:
     """Builds the stage without allocating its weights. Returns lines: parameters by role and group, and memory.
+
+    Args:
+        root: where the runs are that parts may name.
 
     Raises:
         UserError: a part refuses what it is handed.
     """
     import torch
 
+    from genever.execution import RunsUnder
     from genever.language import build
     from genever.training import compose
 
     with _refusals_told():
         stage = build(resolved.text, catalog)
-        composition = compose(stage, device=torch.device("meta"))
+        composition = compose(stage, device=torch.device("meta"), runs=RunsUnder(root, catalog))
         rounds = composition.rounds()
         method = rounds[0].start({})
     latent = composition.latent
@@ -56,7 +60,7 @@ def build_report(resolved: Resolved, catalog: Catalog) -> list[str]:
     return lines
 
 
-def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> list[str]:
+def preflight(resolved: Resolved, catalog: Catalog, device: torch.device, root: Path) -> list[str]:
     """Takes two real steps, saves, resumes for a third, samples. Returns lines: peak memory, seconds a step, the run's time.
 
     Raises:
@@ -64,6 +68,7 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> lis
     """
     import torch
 
+    from genever.execution import RunsUnder
     from genever.language import build
     from genever.runs import RunDirectory
     from genever.training import Trainer, compose, sample
@@ -80,7 +85,7 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device) -> lis
         run.samples.mkdir()
         with _refusals_told():
             for stop_after in (2, 3):
-                composition = compose(short, device=device)
+                composition = compose(short, device=device, runs=RunsUnder(root, catalog))
                 steps = iter(range(1, stop_after + 1))
                 trainer = Trainer(
                     composition=composition,

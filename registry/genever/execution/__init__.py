@@ -1,7 +1,7 @@
 """Runs on disk, brought to life: trained from their directory, or opened to be sampled and judged."""
 
 from genever.execution._execute import FAILED, FINISHED, REQUEUE, STOPPED, WRONG, execute
-from genever.execution._open import Opened, Start, measure, open_run, pick_device
+from genever.execution._open import Opened, RunsUnder, Start, measure, open_run, pick_device
 from genever.execution._ranks import Place
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "WRONG",
     "Opened",
     "Place",
+    "RunsUnder",
     "Start",
     "execute",
     "measure",

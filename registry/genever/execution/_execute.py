@@ -18,7 +18,7 @@ import torch.distributed as dist
 from genever.errors import UserError
 from genever.execution._heartbeat import Heartbeat, beating
 from genever.execution._last_words import give_room, keep_room
-from genever.execution._open import Start
+from genever.execution._open import RunsUnder, Start
 from genever.execution._progress import Progress
 from genever.execution._ranks import Place, joined
 from genever.execution._signals import Ask, Asked, listening
@@ -147,7 +147,7 @@ def _compose(run: RunDirectory, stage: Stage, catalog: Catalog, device: torch.de
         raise UserError(
             f"it starts from {start.run.path}, which has not finished. Wait for that run, or go on with it first."
         )
-    return compose(stage, device=device, start=start, world=world)
+    return compose(stage, device=device, start=start, world=world, runs=RunsUnder.beside(run, catalog))
 
 
 def _trainer(run: RunDirectory, composition: Composition, heartbeat: Heartbeat) -> Trainer:

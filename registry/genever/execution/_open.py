@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,14 +12,15 @@ from torch import Tensor, nn
 
 from genever.errors import UserError
 from genever.language import build
-from genever.runs import RunDirectory
+from genever.runs import RunDirectory, find_run
 from genever.slots import Guidance, Solver
 from genever.training import Composition, Denoiser, Evaluation, Stage, compose, load_model_state, read_index
+from genever.values import RunName
 
 if TYPE_CHECKING:
     from genever.parts import Catalog
 
-__all__ = ["Opened", "Start", "measure", "open_run", "pick_device"]
+__all__ = ["Opened", "RunsUnder", "Start", "measure", "open_run", "pick_device"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,28 @@ class Start:
                 "Leave train.backbone and train.conditioner out, so that they are taken over from the start."
             )
         model.load_state_dict(given)
+
+
+@dataclass(frozen=True)
+class RunsUnder:
+    """`genever.training.Runs` below one folder, or anywhere by their paths."""
+
+    root: Path
+    catalog: Catalog
+
+    @classmethod
+    def beside(cls, run: RunDirectory, catalog: Catalog) -> RunsUnder:
+        """Those where a run lives."""
+        depth = len(PurePosixPath(run.facts["experiment"]).parts)
+        return cls(run.path.resolve().parents[depth], catalog)
+
+    def open(self, name: RunName, device: torch.device) -> Composition:
+        run = find_run(name, self.root)
+        if run is None:
+            raise UserError(f"there is no run {name!r} below {self.root}. Run it first, or name another.")
+        if device.type == "meta":
+            return compose(build(run.resolved, self.catalog), device=device, runs=self)
+        return open_run(run, self.catalog, device=device).composition
 
 
 def pick_device(name: str | None = None, *, local_rank: int = 0) -> torch.device:
@@ -104,7 +128,7 @@ def open_run(
     if weights not in (None, "raw", *index["averages"]):
         raise UserError(f"{run.path} has no average {weights!r}. It has: {', '.join(['raw', *index['averages']])}.")
     chosen: str = weights or (index["averages"] or ["raw"])[0]
-    composition = compose(stage or build(run.resolved, catalog), device=device)
+    composition = compose(stage or build(run.resolved, catalog), device=device, runs=RunsUnder.beside(run, catalog))
     rounds = composition.rounds() if composition.stage.distiller else []
     _fill(composition.model, load_model_state(run, step, None if chosen == "raw" else chosen), run)
     solver = rounds[index["round"]].solver if rounds else None

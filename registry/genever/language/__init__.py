@@ -3,7 +3,7 @@
 from genever.errors import Place, Problem, UserError
 from genever.language._build import build, config_str
 from genever.language._check import check
-from genever.language._config import Binding, Config, Key, Start
+from genever.language._config import Binding, Config, Key, NamedRun
 from genever.language._explain import Explanation, explain
 from genever.language._read import Experiment, read
 from genever.language._resolve import Resolved, resolve
@@ -15,10 +15,10 @@ __all__ = [
     "Experiment",
     "Explanation",
     "Key",
+    "NamedRun",
     "Place",
     "Problem",
     "Resolved",
-    "Start",
     "UserError",
     "build",
     "check",

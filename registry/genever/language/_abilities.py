@@ -13,7 +13,9 @@ __all__ = ["missing_abilities"]
 
 
 def missing_abilities(composition: Composition, parts: Parts, root_place: Place) -> Iterator[Problem]:
-    """A need is 'slot.ability', 'train.parameter', or several of these with '|' between, of which one is enough."""
+    """A need is 'slot.ability', 'train.parameter' or 'self.parameter', or several of these with '|' between, of which one
+    is enough. A part that provides 'parameter.*' provides what every part that its parameter names does.
+    """
     for node in composition.values:
         surface = parts.readable(node.part)
         for need in surface.needs if surface else ():
@@ -41,18 +43,18 @@ def _message(node: Node, gaps: list[_Gap]) -> str:
 
 def _gap(node: Node, need: str, composition: Composition, parts: Parts) -> _Gap | None:
     slot, _, ability = need.partition(".")
-    if slot == ROOT:
-        binding = composition.root.get(ability)
-        is_set = binding is not None and binding.value is not None
-        return None if is_set else _Gap(f"train.{ability}", "it is not set", f"Set train.{ability}.")
+    if slot in (ROOT, "self"):
+        owner = node if slot == "self" else Node((), ROOT)
+        binding, key = composition.values[owner].get(ability), f"{owner.part}.{ability}"
+        return None if binding is not None and binding.value is not None else _Gap(key, "it is not set", f"Set {key}.")
     stage = parts.readable(ROOT)
     is_own = bool(composition.named_by(node, slot)) or (stage is not None and stage.parameter(slot) is None)
     owner = node if is_own else Node((), ROOT)
     named = composition.named_by(owner, slot)
-    without = [found.part for found in named if not _provides(found.part, ability, parts)]
+    without = [found.part for found in named if not _provides(found, ability, composition, parts)]
     if named and not without:
         return None
-    able = [parts.short(name) for name in parts.of_slot(slot) if _provides(name, ability, parts)]
+    able = [parts.short(name) for name in parts.of_slot(slot) if _claims(name, ability, parts)]
     return _Gap(
         f"a {slot} that provides {ability!r}",
         f"{owner.part}.{slot} is {without[0]}, which does not" if without else f"{owner.part}.{slot} is not set",
@@ -60,6 +62,15 @@ def _gap(node: Node, need: str, composition: Composition, parts: Parts) -> _Gap 
     )
 
 
-def _provides(name: str, ability: str, parts: Parts) -> bool:
+def _provides(node: Node, ability: str, composition: Composition, parts: Parts) -> bool:
+    if _claims(node.part, ability, parts):
+        return True
+    surface = parts.readable(node.part)
+    passed_on = [one.removesuffix(".*") for one in surface.provides if one.endswith(".*")] if surface else []
+    inner = [child for parameter in passed_on for child in composition.named_by(node, parameter)]
+    return bool(inner) and all(_provides(child, ability, composition, parts) for child in inner)
+
+
+def _claims(name: str, ability: str, parts: Parts) -> bool:
     surface = parts.readable(name)
     return surface is None or ability in surface.provides

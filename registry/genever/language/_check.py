@@ -11,7 +11,7 @@ from genever.errors import MAX_PROBLEMS, Place, Problem, did_you_mean, listed, n
 from genever.language._abilities import missing_abilities
 from genever.language._annotations import kind_of
 from genever.language._composition import Composition, Node, compose
-from genever.language._config import Binding, Config, Key
+from genever.language._config import Binding, Config
 from genever.language._kinds import slots_in
 from genever.language._measured import unmeasured_best
 from genever.language._parts import ROOT, Parts, parts_of
@@ -40,7 +40,7 @@ def _checked(config: Config, parts: Parts) -> tuple[Problem, ...]:
         missing_abilities(composition, parts, Place(config.file, 1)),
         unused_macros(config, parts),
         _in_vain(config, composition, parts),
-        _start_warning(config),
+        _not_yet_run(config),
     )
     first = dict.fromkeys(islice(found, MAX_PROBLEMS))
     return tuple(sorted(first, key=lambda problem: (problem.file == "-b", problem.file, problem.line)))
@@ -199,9 +199,10 @@ def _cycles(composition: Composition) -> Iterator[Problem]:
         yield Problem.at(place, f"Parts need each other in a circle: {names}. One of them must be given something else.")
 
 
-def _start_warning(config: Config) -> Iterator[Problem]:
-    if config.start and config.start.run is None:
-        binding = config.bindings[Key("", ROOT, "start")]
-        file = shown_path(config.start.experiment) if config.start.experiment else "it"
-        message = f"train.start = {binding.source}: there is no finished run of that name yet. Run {file} first."
-        yield Problem.at(binding.place, message, "warning")
+def _not_yet_run(config: Config) -> Iterator[Problem]:
+    for key, named in config.named_runs.items():
+        if named.run is None:
+            binding = config.bindings[key]
+            file = shown_path(named.experiment) if named.experiment else "it"
+            message = f"{key} = {binding.source}: there is no finished run of that name yet. Run {file} first."
+            yield Problem.at(binding.place, message, "warning")

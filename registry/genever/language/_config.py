@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from genever.errors import Place, Problem, shown_path
+from genever.language._parts import ROOT
 from genever.language._values import MacroUse, Reference, leaves, source
 
-__all__ = ["Binding", "Config", "Key", "MacroBinding", "Start"]
+__all__ = ["START", "Binding", "Config", "Key", "MacroBinding", "NamedRun"]
 
 Origin = Literal["file", "-b", "start", "default"]
 
@@ -35,6 +36,10 @@ class Key:
     @property
     def scopes(self) -> tuple[str, ...]:
         return tuple(self.scope.split("/")) if self.scope else ()
+
+
+#: The run that a stage starts from.
+START = Key("", ROOT, "start")
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,8 @@ class Binding:
 
 
 @dataclass(frozen=True)
-class Start:
-    """What `train.start` was found to mean.
+class NamedRun:
+    """What the name of a run was found to mean.
 
     Args:
         written: the value in the file.
@@ -119,6 +124,8 @@ class Config:
         path: its gin file.
         name: such as 'digits/pretrain'.
         bindings: by key; those taken over from the start lie among them.
+        start: what `train.start` means; None = from scratch.
+        reads: what the other names of runs mean, by the binding that names them.
         problems: those found while reading.
         complete: False where an include is missing, so that an absent value means nothing.
         readable: False where a statement could not be read, so that an unused value means nothing.
@@ -129,7 +136,8 @@ class Config:
     bindings: Mapping[Key, Binding]
     macros: Mapping[str, MacroBinding]
     problems: tuple[Problem, ...] = ()
-    start: Start | None = None
+    start: NamedRun | None = None
+    reads: Mapping[Key, NamedRun] = field(default_factory=dict)
     complete: bool = True
     readable: bool = True
 
@@ -137,3 +145,8 @@ class Config:
     def file(self) -> str:
         """The gin file, as a user would write it."""
         return shown_path(self.path)
+
+    @property
+    def named_runs(self) -> dict[Key, NamedRun]:
+        """Every run that the experiment needs, by the binding that names it."""
+        return {**({START: self.start} if self.start else {}), **self.reads}

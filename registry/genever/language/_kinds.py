@@ -30,6 +30,7 @@ __all__ = [
     "Plain",
     "Sized",
     "Slots",
+    "names_run",
     "slots_in",
 ]
 
@@ -43,7 +44,14 @@ SEQUENCES: dict[str, tuple[type, ...]] = {
     "tuple": (tuple,),
     "Tuple": (tuple,),
 }
-WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a text in quotes", "None": "None"}
+WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+    "str": "a text in quotes",
+    "RunName": "the name of a run in quotes",
+    "None": "None",
+}
 BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "ge": (operator.ge, ">="),
     "gt": (operator.gt, ">"),
@@ -116,7 +124,7 @@ class Anything:
 
 @dataclass(frozen=True)
 class Plain:
-    """int, float, bool, str or None."""
+    """int, float, bool, str, the name of a run, or None."""
 
     name: str
 
@@ -125,12 +133,12 @@ class Plain:
         return WORDS[self.name]
 
     def complaint(self, value: object, slots: Slots) -> Complaint | None:
-        kinds = {"int": int, "float": (int, float), "bool": bool, "str": str, "None": type(None)}
+        kinds = {"int": int, "float": (int, float), "bool": bool, "str": str, "RunName": str, "None": type(None)}
         right = isinstance(value, kinds[self.name]) and (self.name == "bool" or not isinstance(value, bool))
         return None if right else Complaint(self.wanted, described(value), hint=self._hint(value, slots))
 
     def _hint(self, value: object, slots: Slots) -> str:
-        if isinstance(value, str) and self.name != "str":
+        if isinstance(value, str) and self.name not in ("str", "RunName"):
             try:
                 inner = ast.literal_eval(value)
             except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -146,7 +154,7 @@ class Plain:
         return float(value) if self.name == "float" and isinstance(value, int) and abs(value) < 2**53 else value
 
     def example(self, slots: Slots) -> str:
-        return {"int": "1", "float": "1.0", "bool": "True", "str": "'...'", "None": "None"}[self.name]
+        return {"int": "1", "float": "1.0", "bool": "True", "str": "'...'", "RunName": "'...'", "None": "None"}[self.name]
 
 
 @dataclass(frozen=True)
@@ -459,3 +467,16 @@ def slots_in(kind: Kind) -> Iterator[str]:
             yield from slots_in(item)
         case _:
             return
+
+
+def names_run(kind: Kind) -> bool:
+    """Whether a text of this kind is the name of a run."""
+    match kind:
+        case Plain(name):
+            return name == "RunName"
+        case Guarded(inner) | Bounded(inner) | Sized(inner):
+            return names_run(inner)
+        case Either(kinds):
+            return any(map(names_run, kinds))
+        case _:
+            return False

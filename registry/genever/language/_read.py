@@ -8,17 +8,17 @@ from functools import cache
 from pathlib import Path
 
 from genever.errors import Problem
+from genever.language._annotations import kind_of
 from genever.language._composition import compose
-from genever.language._config import Binding, Config, Key, Start
+from genever.language._config import START, Binding, Config, Key, NamedRun
+from genever.language._kinds import names_run
 from genever.language._layers import Layers
 from genever.language._macros import Expansion
 from genever.language._parts import ROOT, Parts, parts_of
-from genever.language._start import FROZEN, experiment_name, find_start, known_starts
+from genever.language._start import FROZEN, experiment_name, find_named, known_names
 from genever.parts import Catalog
 
 __all__ = ["Experiment", "read"]
-
-START = Key("", ROOT, "start")
 
 
 def read(path: Path | str, bindings: Sequence[str] = (), *, catalog: Catalog, runs_root: Path | str = "runs") -> Config:
@@ -26,7 +26,7 @@ def read(path: Path | str, bindings: Sequence[str] = (), *, catalog: Catalog, ru
 
     Args:
         bindings: what `-b` says; it wins over the file.
-        runs_root: where the runs are that `train.start` may name.
+        runs_root: where the runs are that values may name.
     """
     return Experiment.open(path, catalog=catalog, runs_root=runs_root).with_bindings(bindings)
 
@@ -64,7 +64,7 @@ class _Reader:
         self.parts, self.runs_root = parts, runs_root
         self.layers = cache(self._layers)
         self._name = cache(experiment_name)
-        self._start = cache(self._find_start)
+        self._named = cache(self._find_named)
         self._config = cache(self._start_config)
         self._taken = cache(self._take)
 
@@ -92,22 +92,19 @@ class _Reader:
             complete=layers.complete,
             readable=layers.readable,
         )
-        return self._with_start(config, chain, planned)
+        return self._with_reads(self._with_start(config, chain, planned))
 
     def _with_start(self, config: Config, chain: tuple[str, ...], planned: Config | None) -> Config:
         binding = config.bindings.get(START)
         if binding is None or not isinstance(binding.value, str) or config.path.name == FROZEN:
             return config
         if planned:
-            start = Start(binding.value, run=self.runs_root / binding.value, pinned=binding.value)
+            start = NamedRun(binding.value, run=self.runs_root / binding.value, pinned=binding.value)
             return self._inheriting(config, start, binding, planned)
-        start = self._start(binding.value, config.path)
+        start = self._named(binding.value, config.path)
         chain = (*chain, config.name)
         if start is None:
-            known = known_starts(binding.value, experiment=config.path, runs_root=self.runs_root)
-            return _complain(
-                config, binding, f"train.start = {binding.source} is neither a finished run nor an experiment.{known}"
-            )
+            return self._complain_of_name(config, binding)
         if start.experiment and experiment_name(start.experiment) in chain:
             cycle = " -> ".join([*chain, experiment_name(start.experiment)])
             return _complain(
@@ -115,17 +112,41 @@ class _Reader:
             )
         return self._inheriting(config, start, binding, self._config(start, chain))
 
-    def _find_start(self, written: str, experiment: Path) -> Start | None:
-        return find_start(written, experiment=experiment, runs_root=self.runs_root)
+    def _with_reads(self, config: Config) -> Config:
+        """The config, with what the other names of runs mean."""
+        if config.path.name == FROZEN:
+            return config
+        reads = dict[Key, NamedRun]()
+        for key, binding in config.bindings.items():
+            if key == START or not isinstance(binding.value, str) or not self._names_run(key):
+                continue
+            if found := self._named(binding.value, config.path):
+                reads[key] = found
+            else:
+                config = self._complain_of_name(config, binding)
+        return replace(config, reads=reads)
 
-    def _start_config(self, start: Start, chain: tuple[str, ...]) -> Config:
+    def _names_run(self, key: Key) -> bool:
+        surface = self.parts.readable(key.part)
+        parameter = surface.parameter(key.parameter) if surface else None
+        return parameter is not None and names_run(kind_of(parameter.annotation))
+
+    def _complain_of_name(self, config: Config, binding: Binding) -> Config:
+        known = known_names(str(binding.value), experiment=config.path, runs_root=self.runs_root)
+        said = f"{binding.key} = {binding.source} is neither a finished run nor an experiment.{known}"
+        return _complain(config, binding, said)
+
+    def _find_named(self, written: str, experiment: Path) -> NamedRun | None:
+        return find_named(written, experiment=experiment, runs_root=self.runs_root)
+
+    def _start_config(self, start: NamedRun, chain: tuple[str, ...]) -> Config:
         if start.experiment:
             return self.read(start.experiment, (), chain)
         assert start.run is not None
         layers = self.layers(start.run / FROZEN)
         return Config(start.run / FROZEN, start.written, layers.bindings, layers.macros, tuple(layers.problems))
 
-    def _inheriting(self, config: Config, found: Start, binding: Binding, start: Config) -> Config:
+    def _inheriting(self, config: Config, found: NamedRun, binding: Binding, start: Config) -> Config:
         """The config, with the start's bindings under its own: those that its unset slots need."""
         errors = [problem for problem in start.problems if problem.level == "error"]
         if errors:

@@ -12,7 +12,7 @@ from genever.errors import UserError, shown_path
 from genever.language._annotations import kind_of
 from genever.language._check import check
 from genever.language._composition import Composition, Node, compose
-from genever.language._config import Binding, Config, Key, Start
+from genever.language._config import Binding, Config, Key, NamedRun
 from genever.language._parts import ROOT, Parts, parts_of
 from genever.language._values import source
 from genever.parts import Catalog
@@ -40,14 +40,14 @@ class Resolved:
         return self.config.name
 
     @property
-    def start(self) -> Start | None:
+    def start(self) -> NamedRun | None:
         """What `train.start` means; None = from scratch."""
         return self.config.start
 
     @property
     def note(self) -> str:
         """What a user should know beside it; '' = nothing."""
-        return _note(self.config.start)
+        return next(filter(None, map(_note, self.config.named_runs.values())), "")
 
     @cached_property
     def text(self) -> str:
@@ -77,11 +77,11 @@ def resolve(config: Config, catalog: Catalog) -> Resolved:
 
 
 def _final(config: Config, parts: Parts) -> dict[Key, Binding]:
-    """The bindings as they are frozen: whole numbers as floats where floats are wanted, and the start by its run."""
+    """The bindings as they are frozen: whole numbers as floats where floats are wanted, and runs by their own names."""
     final = {key: _normal(binding, parts) for key, binding in config.bindings.items()}
-    start = Key("", ROOT, "start")
-    if config.start and config.start.run:
-        final[start] = replace(final[start], value=config.start.pinned)
+    for key, named in config.named_runs.items():
+        if named.run:
+            final[key] = replace(final[key], value=named.pinned)
     return final
 
 
@@ -132,6 +132,7 @@ def _record(config: Config, composition: Composition, identity: str) -> dict[str
         "file": config.file,
         "identity": identity,
         "start": start and {"written": start.written, "run": start.pinned or None},
+        "reads": {str(key): {"written": named.written, "run": named.pinned or None} for key, named in config.reads.items()},
         "values": {str(b.key): _provenance(b) for found in _in_order(composition) for b in found},
     }
 
@@ -157,7 +158,7 @@ def _composes(composition: Composition, parts: Parts) -> str:
     )
 
 
-def _note(start: Start | None) -> str:
-    if start is None or start.experiment is None:
+def _note(named: NamedRun) -> str:
+    if named.experiment is None:
         return ""
-    return f"There is no finished run of {start.written!r} yet. Run it first: genever run {shown_path(start.experiment)}"
+    return f"There is no finished run of {named.written!r} yet. Run it first: genever run {shown_path(named.experiment)}"

@@ -1,4 +1,4 @@
-"""`train.start`: the run that an experiment starts from, and what it takes over from there."""
+"""What the names of runs mean, such as that of the run which an experiment starts from."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from genever.errors import listed, nearest
-from genever.language._config import Start
+from genever.language._config import NamedRun
 
-__all__ = ["FROZEN", "experiment_name", "find_start", "known_starts"]
+__all__ = ["FROZEN", "experiment_name", "find_named", "known_names"]
 
 FROZEN = "resolved.gin"
 
@@ -43,15 +43,15 @@ def _finished_since(run: Path) -> float | None:
         return None
 
 
-def find_start(written: str, *, experiment: Path, runs_root: Path) -> Start | None:
-    """What a start means to an experiment: a run, else the gin file of that name."""
+def find_named(written: str, *, experiment: Path, runs_root: Path) -> NamedRun | None:
+    """What a name means to an experiment: a run, else the gin file of that name."""
     if not written or "\0" in written:
         return None
     try:
         if run := _run_of(written, runs_root):
-            return Start(written, run=run, pinned=_pinned(run, runs_root))
+            return NamedRun(written, run=run, pinned=_pinned(run, runs_root))
         file = _folder_of(experiment) / f"{written}.gin"
-        return Start(written, experiment=file) if file.is_file() else None
+        return NamedRun(written, experiment=file) if file.is_file() else None
     except (OSError, ValueError, NotImplementedError):
         return None
 
@@ -67,7 +67,7 @@ def _pinned(run: Path, runs_root: Path) -> str:
         return run.as_posix()
 
 
-def known_starts(written: str, *, experiment: Path, runs_root: Path) -> str:
+def known_names(written: str, *, experiment: Path, runs_root: Path) -> str:
     """A sentence on the names that would have been understood."""
     folder, own = _folder_of(experiment), experiment_name(experiment)
     files = {file.relative_to(folder).with_suffix("").as_posix() for file in folder.glob("*/*.gin") if _is_experiment(file)}

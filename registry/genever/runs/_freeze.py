@@ -12,7 +12,7 @@ from genever.errors import UserError
 from genever.runs._directory import RunDirectory, git_state
 
 if TYPE_CHECKING:
-    from genever.language import Resolved
+    from genever.language import NamedRun, Resolved
     from genever.parts import Catalog
 
 __all__ = ["create_run", "surroundings"]
@@ -36,18 +36,19 @@ def create_run(resolved: Resolved, root: Path, facts: Mapping[str, Any], *, awai
         awaits_start: whether it is not to begin before the run that it starts from has finished.
 
     Raises:
-        UserError: what it starts from has not run yet.
+        UserError: a run that it needs has not run yet.
     """
     facts = {**facts, "experiment": resolved.name, "identity": resolved.identity}
+    if resolved.note:
+        raise UserError(resolved.note)
     if resolved.start is not None:
-        if resolved.start.run is None:
-            raise UserError(resolved.note)
-        origin = RunDirectory(resolved.start.run)
-        facts["start"] = {
-            "name": resolved.start.written,
-            "run": str(origin.path.resolve()),
-            "identity": origin.facts.get("identity"),
-            "awaited": awaits_start,
-        }
+        facts["start"] = {**_lineage(resolved.start), "awaited": awaits_start}
+    facts["reads"] = {str(key): _lineage(named) for key, named in resolved.config.reads.items()}
     files = {"resolved.json": resolved.json, "resolved.gin": resolved.text}
     return RunDirectory.create(root, resolved.name, resolved.identity, facts, files)
+
+
+def _lineage(named: NamedRun) -> dict[str, Any]:
+    assert named.run is not None
+    origin = RunDirectory(named.run)
+    return {"name": named.written, "run": str(origin.path.resolve()), "identity": origin.facts.get("identity")}

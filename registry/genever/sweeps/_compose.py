@@ -19,9 +19,9 @@ class Composer:
     """Reads and freezes experiments under many bindings.
 
     Args:
-        root: where the runs are that an experiment may start from.
-        starts: which run each `train.start` was found to mean, '<experiment>/<id>' by what the experiment says. It stays so:
-            another run of that name that finishes later changes nothing.
+        root: where the runs are that an experiment may name.
+        starts: which run each name was found to mean, '<experiment>/<id>' by what the experiment says. It stays so: another
+            run of that name that finishes later changes nothing.
     """
 
     def __init__(self, catalog: Catalog, root: Path, starts: Mapping[str, str] | None = None) -> None:
@@ -33,13 +33,15 @@ class Composer:
         """Arguments as `Experiment.open` and `Experiment.with_bindings` take them."""
         experiment = self._open(file)
         config = experiment.with_bindings(bindings, start=start)
-        if start is not None or config.start is None or config.start.run is None:
+        found = {str(key): named for key, named in config.named_runs.items() if named.run}
+        if start is not None:
+            found.pop(START, None)
+        kept = {key: self.starts.setdefault(named.written, named.pinned) for key, named in found.items()}
+        moved = {key: run for key, run in kept.items() if run != found[key].pinned and self._is_run(run)}
+        if not moved:
             return config
-        kept = self.starts.setdefault(config.start.written, config.start.pinned)
-        if kept == config.start.pinned or not self._is_run(kept):
-            return config
-        others = [binding for binding in bindings if binding.partition("=")[0].strip() != START]
-        return experiment.with_bindings([*others, start_binding(kept)])
+        others = [binding for binding in bindings if binding.partition("=")[0].strip() not in moved]
+        return experiment.with_bindings([*others, *(f"{key} = {source(run)}" for key, run in moved.items())], start=start)
 
     def freeze(self, file: Path, bindings: Sequence[str]) -> Resolved:
         """What a run of this freezes. Raises UserError with every mistake."""

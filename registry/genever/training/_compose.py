@@ -20,7 +20,7 @@ from genever.training._method import Round
 from genever.training._regression import Regression
 from genever.training._stage import Stage
 from genever.training._world import World
-from genever.values import LatentSpec
+from genever.values import LatentSpec, RunName
 
 __all__ = ["Composition", "Tuned", "compose"]
 
@@ -53,6 +53,18 @@ class Start(Protocol):
         ...
 
 
+class Runs(Protocol):
+    """Other runs, by name."""
+
+    def open(self, name: RunName, device: torch.device) -> Composition:
+        """That run composed, with the weights that it is sampled with; on the meta device without any.
+
+        Raises:
+            UserError: there is no such run.
+        """
+        ...
+
+
 @dataclass(kw_only=True)
 class Composition:
     """A stage, composed: what aligners, tuners, distillers, rewards and metrics work with.
@@ -63,6 +75,7 @@ class Composition:
         model: the role "model", with the start's weights, tuned.
         start_model: the start's model before tuning, frozen. None = not needed, or from scratch.
         tuned: what the tuner made of the model.
+        runs: the runs that parts may name.
     """
 
     stage: Stage
@@ -74,6 +87,7 @@ class Composition:
     conditioner: ConditionerModule
     model: Denoiser
     start_model: Denoiser | None = None
+    runs: Runs | None = None
     tuned: Tuned = field(init=False)
     _rounds: Sequence[Round] = ()
     _once: dict[tuple[int, str], tuple[object, Any]] = field(default_factory=dict, init=False, repr=False)
@@ -109,6 +123,14 @@ class Composition:
             raise ValueError("train.start is not set, but a teacher is needed. Name the run that is to be distilled.")
         return self.start_model
 
+    def open(self, name: RunName) -> Composition:
+        """Another run, composed, its model frozen as it is sampled: a reward model, say."""
+        if self.runs is None:
+            raise ValueError(f"the run {name!r} cannot be opened, since this stage was composed outside of any run.")
+        composition = self.runs.open(name, self.device)
+        composition.model.requires_grad_(False).eval()
+        return composition
+
     def once(self, part: object, name: str, make: Callable[[], Made]) -> Made:
         """What `make` gave the first time: for what a part needs again and again, and that nothing in training changes."""
         if (id(part), name) not in self._once:
@@ -139,7 +161,7 @@ class Composition:
 
     def again(self) -> Composition:
         """The same stage composed anew, without its start: for the next round, which brings its weights along."""
-        composition = compose(self.stage, device=self.device, world=self.world)
+        composition = compose(self.stage, device=self.device, world=self.world, runs=self.runs)
         composition._once = self._once
         return composition
 
@@ -167,10 +189,18 @@ class Composition:
         return self.stage.distiller.distil(method, self)
 
 
-def compose(stage: Stage, *, device: torch.device, start: Start | None = None, world: World | None = None) -> Composition:
+def compose(
+    stage: Stage,
+    *,
+    device: torch.device,
+    start: Start | None = None,
+    world: World | None = None,
+    runs: Runs | None = None,
+) -> Composition:
     """Builds a stage's networks on a device; on the meta device nothing is allocated and nothing loaded.
 
     Args:
+        runs: opens the runs that parts name. None = there are none.
         world: the processes that train together. None = this one alone.
 
     Raises:
@@ -199,6 +229,7 @@ def compose(stage: Stage, *, device: torch.device, start: Start | None = None, w
         conditioner=conditioner,
         model=model,
         start_model=frozen_copy(model) if stage.distiller is not None and stage.start is not None else None,
+        runs=runs,
     )
     composition.tuned = stage.tuner.tune(composition)
     return composition

@@ -26,6 +26,7 @@ from genever.slots import (
     Tracker,
     Tuner,
 )
+from genever.values import RunName
 
 __all__ = ["Stage"]
 
@@ -118,7 +119,7 @@ class Stage:
     tuner: Tuner
     aligner: Aligner | None = None
     distiller: Distiller | None = None
-    start: str | None = None
+    start: RunName | None = None
     optimizer: Optimizer
     group_optimizers: Mapping[str, Optimizer] | None = None
     averages: Mapping[str, Average] | None = None

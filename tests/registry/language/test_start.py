@@ -162,3 +162,43 @@ def test_frozen_file_is_read_without_its_start(
 )
 def test_experiment_is_named_after_its_place(path: str, name: str, catalog: Catalog) -> None:
     assert read(path, catalog=catalog).name == name
+
+
+READS = "train.metrics = [@Agreement()]\nAgreement.run = 'digits/pretrain'\n"
+
+
+def test_run_that_a_part_names_is_frozen_by_its_own_name(
+    reader: Callable[..., Config], write: Write, catalog: Catalog, good: str
+) -> None:
+    finish(write, "digits/pretrain/a", good)
+    resolved = resolve(reader(good + READS), catalog)
+    assert "metric.Agreement.run = 'digits/pretrain/a'" in resolved.text
+    reads = json.loads(resolved.json)["reads"]
+    assert reads == {"metric.Agreement.run": {"written": "digits/pretrain", "run": "digits/pretrain/a"}}
+    assert resolved.start is None
+
+
+def test_run_that_a_part_names_and_that_is_not_there_yet_is_a_warning(
+    reader: Callable[..., Config], catalog: Catalog, problems_of: Callable[[str], list[str]], good: str
+) -> None:
+    resolved = resolve(reader(good + READS), catalog)
+    assert "Run it first: genever run experiments/digits/pretrain.gin" in resolved.note
+    (warning,) = [problem for problem in problems_of(TUNE) if "Agreement.run" in problem]
+    assert warning == (
+        f"{TUNE}:{len(good.splitlines()) + 2}: warning: metric.Agreement.run = 'digits/pretrain': "
+        f"there is no finished run of that name yet. Run {PRETRAIN} first."
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("'digits/pretain'", "is neither a finished run nor an experiment. Did you mean 'digits/pretrain'?"),
+        ("3", "wants the name of a run in quotes or None, not 3"),
+    ],
+)
+def test_name_of_a_run_that_means_nothing_is_refused(
+    reader: Callable[..., Config], problems_of: Callable[[str], list[str]], good: str, written: str, said: str
+) -> None:
+    reader(good + READS.replace("'digits/pretrain'", written))
+    assert any(said in problem for problem in problems_of(TUNE))
