@@ -14,4 +14,5 @@ if TYPE_CHECKING:
 def register_parts(registry: Registry) -> None:
     """Offer the aligners."""
     registry.add("aligner.FlowGRPO", "genever_plugins.aligner.flow_grpo:FlowGRPO")
+    registry.add("aligner.LearnedUncertainty", "genever_plugins.aligner.learned_uncertainty:LearnedUncertainty")
     registry.add("aligner.REPA", "genever_plugins.aligner.repa:REPA")
