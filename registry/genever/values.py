@@ -68,12 +68,15 @@ class Samples:
     """Some samples of a dataset, batch first.
 
     Args:
+        candidates: images that might all have been given for the sample's label or caption, such as the pair that somebody
+            preferred one of. None = the data has none.
         extras: anything else a dataset knows of each sample (a scene's description, say), one entry per sample.
     """
 
     images: Float[Tensor, " batch channels height width"]
     labels: Int[Tensor, " batch"] | None = None
     captions: tuple[str, ...] | None = None
+    candidates: Float[Tensor, " batch num channels height width"] | None = None
     extras: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_parts(registry: Registry) -> None:
+    registry.add("data.Candidates", "genever_plugins.data.candidates:Candidates")
     registry.add("data.Digits", "genever_plugins.data.digits:Digits")
     registry.add("data.ImageFolder", "genever_plugins.data.image_folder:ImageFolder")
     registry.add("data.Shapes", "genever_plugins.data.shapes:Shapes")
