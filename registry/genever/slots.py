@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +44,7 @@ __all__ = [
     "Optimizer",
     "Parallel",
     "Path",
+    "ProfiledAverage",
     "Reward",
     "RewardModel",
     "Sampler",
@@ -394,6 +395,28 @@ class Average(Protocol):
 
     def decay_at(self, step: int) -> float:
         """average <- decay * average + (1 - decay) * weights, after step `step` (the first is 0)."""
+        ...
+
+
+@runtime_checkable
+class ProfiledAverage(Average, Protocol):
+    """An average out of whose snapshots those of other lengths can be put together: what provides "profile".
+
+    After n steps its profile p over [0, n] integrates to 1, and the weights of step s (from 0) count by the integral over
+    [s, s + 1].
+    """
+
+    @property
+    def length(self) -> float:
+        """The profile's standard deviation as a share of n."""
+        ...
+
+    def of_length(self, length: float) -> Self:
+        """The same kind of average of another length. Raises ValueError where there is none."""
+        ...
+
+    def overlap(self, num_steps: int, other: Self, other_num_steps: int) -> float:
+        """The integral of the product of two profiles, each after so many steps."""
         ...
 
 

@@ -73,6 +73,24 @@ class Misspelt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OtherProfile:
+    """All steps count alike, which is not what its length and its overlaps say."""
+
+    provides: ClassVar[tuple[str, ...]] = ("profile",)
+
+    length = 0.1
+
+    def decay_at(self, step: int) -> float:
+        return step / (step + 1)
+
+    def of_length(self, length: float) -> OtherProfile:
+        return self
+
+    def overlap(self, num_steps: int, other: OtherProfile, other_num_steps: int) -> float:
+        return 1 / min(num_steps, other_num_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Needy:
     """A constant."""
 

@@ -28,6 +28,7 @@ BROKEN = {
         "decay_lies_between_zero_and_one",
         "part_fills_its_slot",
     },
+    "average.OtherProfile": {"overlaps_are_those_of_the_decay", "profile_is_as_wide_as_its_length"},
     "schedule.Needy": {
         "abilities_are_what_the_source_says",
         "defaults_are_parts_for_parameters",

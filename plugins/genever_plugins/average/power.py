@@ -17,7 +17,8 @@ class Power:
     """EDM2's power-function average: after step n (from 1) the weights of step m count in proportion to m^gamma.
 
     decay = (1 - 1/n)^(gamma + 1). The profile keeps its shape as training goes on, and nothing of the start is left after
-    the first step.
+    the first step. Out of the snapshots of two such averages those of other lengths are put together afterwards: see
+    `genever evaluate --average-length`.
 
     Args:
         sigma_rel: the profile's standard deviation as a share of training; 0.05 is gamma = 16.97, 0.10 is gamma = 6.94.
@@ -27,7 +28,7 @@ class Power:
             arXiv:2312.02696
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("profile",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     sigma_rel: Annotated[float, Gt(0), Lt(0.28)] = 0.1
@@ -41,3 +42,20 @@ class Power:
 
     def decay_at(self, step: int) -> float:
         return (1 - 1 / (step + 1)) ** (self.gamma + 1)
+
+    @property
+    def length(self) -> float:
+        return self.sigma_rel
+
+    def of_length(self, length: float) -> Power:
+        if not 0 < length < 0.28:
+            raise ValueError(
+                f"the average length {length!r} is no share of training that average.Power can have. "
+                "Choose one above 0 and below 0.28."
+            )
+        return Power(sigma_rel=length)
+
+    def overlap(self, num_steps: int, other: Power, other_num_steps: int) -> float:
+        """∫ p q with p(s) = (gamma + 1) s^gamma / n^(gamma + 1) on [0, n], and q likewise: eq. (151)."""
+        (n, early), (m, late) = sorted([(num_steps, self.gamma), (other_num_steps, other.gamma)])
+        return (early + 1) * (late + 1) / (early + late + 1) * (n / m) ** late / m

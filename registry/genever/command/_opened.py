@@ -28,11 +28,19 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", default="runs", help="where runs live (default: %(default)s)")
     parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
     parser.add_argument("--weights", help="an average's name, or raw (default: the first average)")
+    parser.add_argument(
+        "--average-length",
+        type=float,
+        metavar="SHARE",
+        help="in place of --weights: an average whose length is SHARE of training, put together out of a run's snapshots",
+    )
     parser.add_argument("--device", help="such as cuda:1 or cpu (default: a GPU where there is one)")
 
 
 def opened_run(arguments: argparse.Namespace) -> Opened:
     """The run's model with its composition, under the bindings of the command line."""
+    if arguments.weights is not None and arguments.average_length is not None:
+        raise UserError("--weights and --average-length both say which weights. Give one of the two.")
     root = Path(arguments.root)
     directory = find_run(arguments.run, root)
     if directory is None:
@@ -58,6 +66,7 @@ def opened_run(arguments: argparse.Namespace) -> Opened:
             stage=stage,
             step=arguments.step,
             weights=arguments.weights,
+            average_length=arguments.average_length,
         )
     except ValueError as error:
         raise UserError(str(error)) from error

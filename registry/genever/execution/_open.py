@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genever.errors import UserError
+from genever.execution._average_length import average_of_length
 from genever.language import build
 from genever.runs import RunDirectory, find_run
 from genever.slots import Guidance, Solver
@@ -111,6 +112,7 @@ def open_run(
     stage: Stage | None = None,
     step: int | None = None,
     weights: str | None = None,
+    average_length: float | None = None,
 ) -> Opened:
     """A run's model from a checkpoint.
 
@@ -118,6 +120,7 @@ def open_run(
         stage: in place of the run's own, with another solver or other metrics.
         step: None = the newest checkpoint.
         weights: an average's name, or 'raw'. None = the first average, or raw where there is none.
+        average_length: of an average put together out of the run's snapshots, in place of `weights`. None = disable.
     """
     steps = run.saved_steps()
     if not steps or (step is not None and step not in steps):
@@ -130,7 +133,12 @@ def open_run(
     chosen: str = weights or (index["averages"] or ["raw"])[0]
     composition = compose(stage or build(run.resolved, catalog), device=device, runs=RunsUnder.beside(run, catalog))
     rounds = composition.rounds() if composition.stage.distiller else []
-    _fill(composition.model, load_model_state(run, step, None if chosen == "raw" else chosen), run)
+    if average_length is None:
+        state = load_model_state(run, step, None if chosen == "raw" else chosen)
+    else:
+        mixed, chosen = average_of_length(run, catalog, step, average_length)
+        state = load_model_state(run, step, None) | mixed
+    _fill(composition.model, state, run)
     solver = rounds[index["round"]].solver if rounds else None
     return Opened(
         run=run,

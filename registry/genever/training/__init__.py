@@ -1,6 +1,14 @@
 """A stage, composed and trained: the protocol of every method, and the one trainer."""
 
-from genever.training._checkpoint import Saver, load_model_state, load_progress, load_weights, prune_checkpoints, read_index
+from genever.training._checkpoint import (
+    Saver,
+    load_average,
+    load_model_state,
+    load_progress,
+    load_weights,
+    prune_checkpoints,
+    read_index,
+)
 from genever.training._compose import Composition, Tuned, build_seeded, compose, frozen_copy
 from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import Draws, derived_seed
@@ -11,6 +19,7 @@ from genever.training._loop import Stopped, Trainer
 from genever.training._method import Method, Round, Update, named_parameters
 from genever.training._monitor import Monitor, save_grid
 from genever.training._nonfinite import NonFiniteError
+from genever.training._posthoc import Mixture, Snapshot, mix, mixed_weights
 from genever.training._regression import Forward, Regression, Term
 from genever.training._stage import Stage
 from genever.training._world import Agreement, World
@@ -26,11 +35,13 @@ __all__ = [
     "Field",
     "Forward",
     "Method",
+    "Mixture",
     "Monitor",
     "NonFiniteError",
     "Regression",
     "Round",
     "Saver",
+    "Snapshot",
     "Stage",
     "Stopped",
     "Term",
@@ -44,9 +55,12 @@ __all__ = [
     "compose",
     "derived_seed",
     "frozen_copy",
+    "load_average",
     "load_model_state",
     "load_progress",
     "load_weights",
+    "mix",
+    "mixed_weights",
     "named_parameters",
     "prune_checkpoints",
     "read_index",

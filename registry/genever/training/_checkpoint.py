@@ -25,7 +25,7 @@ from genever.training._method import Method
 from genever.training._saved import Live, SavedTensor, first_names, weights_of
 from genever.training._world import World
 
-__all__ = ["Saver", "load_model_state", "load_progress", "load_weights", "prune_checkpoints", "read_index"]
+__all__ = ["Saver", "load_average", "load_model_state", "load_progress", "load_weights", "prune_checkpoints", "read_index"]
 
 # A process alone has no torch.distributed, and needs none.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
@@ -177,15 +177,23 @@ def load_progress(run: RunDirectory, step: int, live: Live) -> dict[str, Any]:
 
 def load_model_state(run: RunDirectory, step: int, average: str | None) -> dict[str, Tensor]:
     """The state dict of the role "model" at a checkpoint, under one of its averages or raw."""
-    index = read_index(run, step)
+    state = _read(run, step, "model.")
+    return state if average is None else state | load_average(run, step, average)
+
+
+def load_average(run: RunDirectory, step: int, average: str) -> dict[str, Tensor]:
+    """What an average holds at a checkpoint: the weights of the role "model" that learn, by their names in it."""
+    return _read(run, step, f"average/{average}/model.")
+
+
+def _read(run: RunDirectory, step: int, prefix: str) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint whose name begins so, without that beginning."""
     state: dict[str, Tensor] = {}
-    prefixes = ["model.", *([f"average/{average}/model."] if average is not None else [])]
-    for prefix in prefixes:
-        for folder in (_constants(run, index["round"]), run.checkpoint(step)):
-            saved = {name: one for name, one in _metadata(folder).items() if name.startswith(prefix)}
-            tensors = {name: torch.empty(one.size, dtype=one.dtype) for name, one in saved.items()}
-            _load(folder, tensors)
-            state |= {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    for folder in (_constants(run, read_index(run, step)["round"]), run.checkpoint(step)):
+        saved = {name: one for name, one in _metadata(folder).items() if name.startswith(prefix)}
+        tensors = {name: torch.empty(one.size, dtype=one.dtype) for name, one in saved.items()}
+        _load(folder, tensors)
+        state |= {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return state
 
 
