@@ -47,6 +47,8 @@ __all__ = [
     "ProfiledAverage",
     "Reward",
     "RewardModel",
+    "Rewriter",
+    "RewriterModel",
     "Sampler",
     "Schedule",
     "Solver",
@@ -70,6 +72,7 @@ SLOTS: tuple[str, ...] = (
     "data",
     "codec",
     "conditioner",
+    "rewriter",
     "encoder",
     "reward",
     "solver",
@@ -226,6 +229,32 @@ class Conditioner(Protocol):
     @property
     def dropout(self) -> float: ...
     def build(self, data: DataSpec) -> nn.Module: ...
+
+
+@runtime_checkable
+class RewriterModel(Protocol):
+    """A built rewriter."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What its answers follow from beside its part's parameters and source: files, versions. '' = nothing."""
+        ...
+
+    def __call__(self, prompts: Sequence[str]) -> list[str]:
+        """For each prompt one that says more, which follows from that prompt alone; '' = there is none.
+
+        Whoever calls remembers the answers, and judges whether one may stand in its prompt's place.
+        """
+        ...
+
+
+@runtime_checkable
+class Rewriter(Protocol):
+    """Turns a short prompt into one that says what the captions of the training data say."""
+
+    def build(self) -> RewriterModel:
+        """Finds what is wrong, and leaves what is slow to load to the first prompt: answers may be remembered."""
+        ...
 
 
 @runtime_checkable

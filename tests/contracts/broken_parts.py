@@ -231,6 +231,42 @@ class Relative:
         return lambda images, samples: images.flatten(1).mean(1) - images.mean()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Numbering:
+    """An answer follows from its place among the others."""
+
+    def build(self) -> Any:
+        return Numbered()
+
+
+class Numbered:
+    """`genever.slots.RewriterModel`."""
+
+    fingerprint = ""
+
+    def __call__(self, prompts: Sequence[str]) -> list[str]:
+        return [f"{number}: {prompt}" for number, prompt in enumerate(prompts)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovingFingerprint:
+    """Built again, it is another."""
+
+    def build(self) -> Any:
+        calls.append(0)
+        return Moved(str(len(calls)))
+
+
+@dataclass(frozen=True)
+class Moved:
+    """`genever.slots.RewriterModel`."""
+
+    fingerprint: str
+
+    def __call__(self, prompts: Sequence[str]) -> list[str]:
+        return list(prompts)
+
+
 class Spare(nn.Module):
     """A network, and a layer that it does not use."""
 

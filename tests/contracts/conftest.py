@@ -38,20 +38,10 @@ class Pretrained:
     @cached_property
     def clip(self) -> str:
         """A text encoder with CLIP's habits: begin and end tokens, padding with the end token."""
-        from tokenizers import Tokenizer, models, pre_tokenizers, processors
-        from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+        from transformers import CLIPTextConfig, CLIPTextModel
 
-        words = {word: number for number, word in enumerate(WORDS)}
-        tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
-        tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
-            single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 1)]
-        )
-        wrapped = PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, pad_token="</s>", eos_token="</s>", bos_token="<s>", unk_token="<unk>"
-        )
         config = CLIPTextConfig(
-            vocab_size=len(words),
+            vocab_size=len(WORDS),
             hidden_size=16,
             intermediate_size=32,
             num_hidden_layers=1,
@@ -61,8 +51,17 @@ class Pretrained:
             bos_token_id=2,
             eos_token_id=1,
         )
-        wrapped.save_pretrained(self.folder / "clip")
+        self._save_tokenizer("clip", "<s> $A </s>")
         return self._saved(CLIPTextModel(config), "clip")
+
+    @cached_property
+    def language_model(self) -> str:
+        """A causal language model without a chat template."""
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        config = GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=1, n_head=2, bos_token_id=2, eos_token_id=1)
+        self._save_tokenizer("language_model", "$A")
+        return self._saved(GPT2LMHeadModel(config), "language_model")
 
     @cached_property
     def vision(self) -> str:
@@ -88,6 +87,20 @@ class Pretrained:
             rows.append(json.dumps({"file_name": name, "text": f"number {number}"}))
         (folder / "metadata.jsonl").write_text("\n".join(rows))
         return str(folder)
+
+    def _save_tokenizer(self, name: str, template: str) -> None:
+        """Each of WORDS is a token, as is anything else."""
+        from tokenizers import Tokenizer, models, pre_tokenizers, processors
+        from transformers import PreTrainedTokenizerFast
+
+        tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+        tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
+            single=template, special_tokens=[("<s>", 2), ("</s>", 1)]
+        )
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, pad_token="</s>", eos_token="</s>", bos_token="<s>", unk_token="<unk>"
+        ).save_pretrained(self.folder / name)
 
     def _saved(self, model: Any, name: str) -> str:
         model.save_pretrained(self.folder / name)

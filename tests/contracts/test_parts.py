@@ -36,6 +36,13 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "data.ImageFolder": lambda pretrained: {"path": pretrained.images, "height": 8, "width": 8},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
+    "rewriter.LanguageModel": lambda pretrained: {"path": pretrained.language_model, "max_new_tokens": 3},
+    "rewriter.Phrases": lambda pretrained: {
+        "phrases": ("{article} {kind}",),
+        "words": {"article": ("a",), "kind": ("low", "middle", "high")},
+        "defaults": {"article": "a"},
+    },
+    "rewriter.Template": lambda pretrained: {"text": "{prompt}, in grey"},
     "sampler.Shifted": lambda pretrained: {"base_positions": 64},
 }
 

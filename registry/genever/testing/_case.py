@@ -27,6 +27,7 @@ _TOYS = {
     "Optimizer": toys.ToyOptimizer,
     "Path": toys.ToyPath,
     "Reward": toys.ToyReward,
+    "Rewriter": toys.ToyRewriter,
     "Sampler": toys.ToySampler,
     "Solver": toys.ToySolver,
     "Tuner": toys.ToyTuner,

@@ -26,6 +26,7 @@ __all__ = [
     "ToyOptimizer",
     "ToyPath",
     "ToyReward",
+    "ToyRewriter",
     "ToySampler",
     "ToySolver",
     "ToyTuner",
@@ -297,6 +298,23 @@ class ToyReward:
 
     def build(self, composition: Composition) -> Callable[[Tensor, Samples], Tensor]:
         return lambda images, samples: images.flatten(1).mean(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyRewriter:
+    """Names the toy data's subject."""
+
+    def build(self) -> ToyRewriterModel:
+        return ToyRewriterModel()
+
+
+class ToyRewriterModel:
+    """`genever.slots.RewriterModel`."""
+
+    fingerprint = ""
+
+    def __call__(self, prompts: Sequence[str]) -> list[str]:
+        return [f"an image that shows {prompt}" for prompt in prompts]
 
 
 @dataclass(frozen=True, kw_only=True)
