@@ -30,11 +30,12 @@ class Group:
     """Some objects of one kind.
 
     Args:
-        place: where a single object is. None = anywhere.
+        size: None = not said.
+        place: where a single object is. None = not said.
     """
 
     count: int
-    size: str
+    size: str | None
     colour: str
     shape: str
     place: str | None = None
@@ -56,8 +57,9 @@ def parse_caption(caption: str) -> tuple[Group, ...]:
 
 
 def _phrase(group: Group) -> str:
-    kind = f"{group.size} {group.colour} {group.shape if group.count == 1 else _plural(group.shape)}"
-    return f"{COUNTS[group.count - 1]} {kind}" + (f" at the {group.place}" if group.place else "")
+    shape = group.shape if group.count == 1 else _plural(group.shape)
+    words = (COUNTS[group.count - 1], group.size, group.colour, shape, f"at the {group.place}" if group.place else None)
+    return " ".join(filter(None, words))
 
 
 def _plural(shape: str) -> str:
@@ -66,7 +68,7 @@ def _plural(shape: str) -> str:
 
 _SINGULAR = {word: shape for shape in SHAPES for word in (shape, _plural(shape))}
 _PHRASE = re.compile(
-    rf"({'|'.join(COUNTS)}) ({'|'.join(SIZES)}) ({'|'.join(COLOURS)}) ({'|'.join(_SINGULAR)})"
+    rf"({'|'.join(COUNTS)}) (?:({'|'.join(SIZES)}) )?({'|'.join(COLOURS)}) ({'|'.join(_SINGULAR)})"
     rf"(?: at the ({'|'.join(PLACES)}))?"
 )
 
@@ -77,7 +79,7 @@ def _group(phrase: str, caption: str) -> Group:
     if found is None or (found[4] in SHAPES) != (count == 1) or (found[5] and count > 1):
         raise ValueError(
             f"{phrase!r} of the caption {caption!r} describes no shapes. Write, say, 'two small red circles' or "
-            f"'a large blue square at the top left', joined by ', ' and ' and ', with the sizes {', '.join(SIZES)}, the "
-            f"colours {', '.join(COLOURS)}, the shapes {', '.join(SHAPES)} and the places {', '.join(PLACES)}."
+            f"'a large blue square at the top left', joined by ', ' and ' and ', with the sizes {', '.join(SIZES)} or none, "
+            f"the colours {', '.join(COLOURS)}, the shapes {', '.join(SHAPES)} and the places {', '.join(PLACES)}."
         )
     return Group(count=count, size=found[2], colour=found[3], shape=_SINGULAR[found[4]], place=found[5])

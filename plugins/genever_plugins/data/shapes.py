@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -34,13 +34,15 @@ class Shapes:
     is the kind of object that the caption names first: 6 * number of the shape + number of the colour, in the order above.
     `Samples.extras["scene"]` holds each scene. Image number i follows from (seed, split, i) alone.
 
-    `verify` finds the objects of an image by colour and outline, and compares them with a caption.
+    `verify` finds the objects of an image by colour and outline, and compares them with a caption: what a caption does not
+    say may be as it likes.
 
     Args:
         height: of the images in pixels; outlines are hard to tell below 24.
         width: of the images in pixels.
         max_objects: a scene has 1 .. max_objects of them, each number equally often.
         places: False = captions never say where something is.
+        captions: 'short' = they say no sizes, as in "two red circles"; the images are the same.
         num_images: of the training split.
         num_validation: images of the validation split.
         seed: of the scenes; not the stage's, so that all stages see the same.
@@ -53,6 +55,7 @@ class Shapes:
     width: Annotated[int, Ge(16)] = 32
     max_objects: Annotated[int, Ge(1), Le(4)] = 3
     places: bool = True
+    captions: Literal["full", "short"] = "full"
     num_images: Annotated[int, Ge(1)] = 50000
     num_validation: Annotated[int, Ge(1)] = 1000
     seed: Annotated[int, Ge(0)] = 0
@@ -86,7 +89,7 @@ class Scenes:
         return Samples(
             images=torch.from_numpy(np.concatenate(drawn)),
             labels=torch.tensor([_label(scene) for scene in found]),
-            captions=tuple(describe(scene.groups) for scene in found),
+            captions=tuple(self._caption(scene) for scene in found),
             extras={"scene": tuple(found)},
         )
 
@@ -118,6 +121,11 @@ class Scenes:
             sights for first in range(0, len(asked), self._chunk) for sights in look(pixels[first : first + self._chunk])
         ]
         return torch.tensor([agreement(groups, sights) for groups, sights in zip(asked, seen, strict=True)])
+
+    def _caption(self, scene: Scene) -> str:
+        if self.part.captions == "full":
+            return describe(scene.groups)
+        return describe(tuple(replace(group, size=None) for group in scene.groups))
 
     @property
     def _chunk(self) -> int:

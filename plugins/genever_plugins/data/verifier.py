@@ -58,9 +58,10 @@ def agreement(groups: Sequence[Group], sights: Sequence[Sight]) -> float:
 
 
 def _true_share(group: Group, sight: Sight) -> float:
-    said = [(group.size, sight.size), (group.colour, sight.colour), (group.shape, sight.shape)]
-    said += [(group.place, sight.place)] if group.place else []
-    return sum(asked == seen for asked, seen in said) / len(said)
+    asked = (group.size, group.colour, group.shape, group.place)
+    seen = (sight.size, sight.colour, sight.shape, sight.place)
+    said = [(one, other) for one, other in zip(asked, seen, strict=True) if one is not None]
+    return sum(one == other for one, other in said) / len(said)
 
 
 def look(images: Floats) -> list[list[Sight]]:

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from genever.slots import VerifiableDataset
 from genever_plugins.data.caption import COLOURS, PLACES, SHAPES, SIZES, Group, describe, parse_caption
 from genever_plugins.data.drawing import AREA, CENTROID, coverage, draw
-from genever_plugins.data.scene import Item, Scene
+from genever_plugins.data.scene import EXTENT, Item, Scene
 from genever_plugins.data.shapes import Shapes
 from genever_plugins.data.verifier import agreement, look
 from hypothesis import given
@@ -29,7 +30,7 @@ def drawn(shapes):
 def groups(draw):
     count = draw(st.integers(1, 4))
     place = draw(st.sampled_from([None, *PLACES])) if count == 1 else None
-    kind = {"size": SIZES, "colour": COLOURS, "shape": SHAPES}
+    kind = {"size": (None, *SIZES), "colour": COLOURS, "shape": SHAPES}
     return Group(count=count, place=place, **{name: draw(st.sampled_from(words)) for name, words in kind.items()})
 
 
@@ -140,6 +141,23 @@ def test_verifier_sees_no_named_object_on_plain_images(level):
     (sights,) = look(np.full((1, 3, 32, 32), level, dtype=np.float32))
     assert all(sight.colour is None for sight in sights)
     assert agreement(parse_caption("a large red square at the centre"), sights) < 0.6
+
+
+def test_short_captions_of_the_same_scenes_say_no_size(shapes, drawn):
+    short = Shapes(max_objects=4, captions="short").build("train").fetch(range(NUM))
+    without = [re.sub(r"(small|large) ", "", caption) for caption in drawn.captions]
+    assert torch.equal(short.images, drawn.images)
+    assert list(short.captions) == without
+    assert (shapes.verify(drawn.images, short) == 1).float().mean() >= 0.99
+
+
+def test_verifier_judges_by_what_a_caption_says_and_by_nothing_else():
+    square = {"colour": "red", "shape": "square", "place": "centre", "x": 0.5, "y": 0.5}
+    items = [Item(size=size, extent=extent, **square) for size, extent in EXTENT.items()]
+    seen = look(draw([Scene(groups=(), items=(item,)) for item in items], (32, 32)))
+    captions = {"a red square": [1, 1], "a small red square": [1, 2 / 3], "a blue square": [1 / 2, 1 / 2]}
+    for caption, scores in captions.items():
+        assert [agreement(parse_caption(caption), sights) for sights in seen] == pytest.approx(scores), caption
 
 
 def test_verifier_takes_pure_noise_for_nothing(shapes, drawn):
