@@ -1,0 +1,77 @@
+"""`tools/claims`: what it compares is there, its verdicts are right, and a row can be measured."""
+
+import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+import pytest
+from genever.command import main
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools/claims"
+
+
+@pytest.fixture(scope="module")
+def claims() -> Any:
+    return SourceFileLoader("claims", str(TOOL)).load_module()
+
+
+def measure(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, TOOL, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def test_every_stage_serves_a_claim_and_checks_without_a_mistake(
+    claims: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = claims.read_plan(claims.CLAIMS)
+    assert plan.needed(plan.claims) == list(plan.stages)
+    claims.write_sweep(plan, plan.claims, tmp_path / "all.yaml", quick=False)
+    assert main(["sweep", str(tmp_path / "all.yaml"), "--dry-run", "--root", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{name} on local: " in said for name in plan.stages)
+
+
+def test_row_brings_along_what_its_stages_start_from(claims: Any) -> None:
+    plan = claims.read_plan(claims.CLAIMS)
+    assert plan.needed(plan.chosen(["grpo_kl"])) == ["plain", "grpo", "grpo_kl"]
+
+
+@pytest.mark.parametrize(
+    ("better", "method", "holds"),
+    [("lower", [1.0, 2.0], True), ("lower", [1.0, 3.0], False), ("higher", [3.0, 4.0], True), ("higher", [3.0, 2.9], False)],
+)
+def test_claim_holds_where_every_seed_says_so(claims: Any, better: str, method: list[float], holds: bool) -> None:
+    side = claims.Side(stage="one", metric="fd")
+    claim = claims.Claim(name="x", says="", source="", method=side, baseline=side, better=better)
+    assert claim.holds(method, [2.0, 3.0]) is holds
+
+
+def test_rank_correlation_is_of_ranks_alone(claims: Any) -> None:
+    assert claims._rank_correlation([(1.0, 10.0), (2.0, 11.0), (90.0, 12.0)]) == pytest.approx(1.0)
+    assert claims._rank_correlation([(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]) == pytest.approx(-1.0)
+    assert claims._rank_correlation([(1.0, 3.0)]) is None
+
+
+def test_row_is_measured_in_a_shortened_form(tmp_path: Path) -> None:
+    done = measure("--only", "lora", "--quick", "--root", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = [line for line in done.stdout.splitlines() if "`tools/claims --only lora`" in line]
+    assert "held**" in row
+    again = measure("--only", "lora", "--quick", "--report", "--root", tmp_path)
+    assert row in again.stdout
+
+
+def test_unknown_claim_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    refused = measure("--only", "rpea", "--root", tmp_path)
+    assert refused.returncode == 2
+    assert "there is no such claim. Did you mean repa" in refused.stderr.replace("'", "")
+
+
+def test_report_of_what_was_never_measured_is_refused(tmp_path: Path) -> None:
+    refused = measure("--only", "repa", "--report", "--root", tmp_path)
+    assert refused.returncode == 2
+    assert "there is no sweep" in refused.stderr
