@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor, nn
 
-    from genever.training import Composition, Evaluation, Field, Method, Regression, Round, Tuned, World
+    from genever.training import Composition, Draws, Evaluation, Field, Method, Regression, Round, Tuned, World
     from genever.values import Condition, ConditionSpec, DataSpec, LatentSpec, Samples, TimeContext
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Encoder",
     "EncoderModule",
     "Guidance",
+    "ImageConditionerModule",
     "Loss",
     "Metric",
     "Network",
@@ -197,7 +198,7 @@ class Network(Protocol):
 
 @runtime_checkable
 class Backbone(Protocol):
-    """Builds the network. It declares by `provides` what it has: "taps", "classes", "text"."""
+    """Builds the network. It declares by `provides` what it has: "taps", "classes", "text", "image"."""
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module: ...
 
@@ -217,6 +218,32 @@ class ConditionerModule(Protocol):
         ...
 
     def __call__(self, cond: Int[Tensor, " batch *rest"]) -> Condition: ...
+
+
+@runtime_checkable
+class ImageConditionerModule(ConditionerModule, Protocol):
+    """A conditioner that also shows an image, with noise on it: what a conditioner builds that provides "image".
+
+    Integers hold its floats bit by bit. `null` leaves the image as it is, for whoever guides.
+    """
+
+    def augment(self, cond: Int[Tensor, " batch *rest"], draws: Draws) -> Int[Tensor, " batch *rest"]:
+        """For training: the same conditions, their images noised by the luck of their batch."""
+        ...
+
+    def asked(self, samples: Samples, numbers: Sequence[int], composition: Composition) -> Int[Tensor, " batch *rest"]:
+        """For evaluation, in place of `prepare`: the conditions of samples number `numbers`."""
+        ...
+
+    def images(
+        self, samples: Samples, numbers: Sequence[int], composition: Composition
+    ) -> Float[Tensor, " batch channels rows columns"]:
+        """The images of `asked` in [-1, 1], of their own size and without noise, on the host."""
+        ...
+
+    def check(self, composition: Composition) -> None:
+        """Whether all that evaluation will need is there, before anything is trained. Raises ValueError where it is not."""
+        ...
 
 
 @runtime_checkable

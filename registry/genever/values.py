@@ -55,12 +55,14 @@ class ConditionSpec:
         text_width: width of `Condition.tokens`.
         text_length: number of `Condition.tokens`.
         pooled_width: width of `Condition.pooled`.
+        image_channels: channels of `Condition.image`.
     """
 
     num_classes: int | None = None
     text_width: int | None = None
     text_length: int | None = None
     pooled_width: int | None = None
+    image_channels: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +87,19 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """An embedded condition, as a backbone reads it; every entry is batch first."""
+    """An embedded condition, as a backbone reads it; every entry is batch first.
+
+    Args:
+        image: such as the picture in low resolution. A conditioner gives it at any size; a backbone gets it at that of x.
+        image_level: how much noise is in `image`, in [0, 1]: 0 = none, 1 = nothing but noise.
+    """
 
     classes: Int[Tensor, " batch"] | None = None
     tokens: Float[Tensor, " batch length width"] | None = None
     mask: Bool[Tensor, " batch length"] | None = None
     pooled: Float[Tensor, " batch width"] | None = None
+    image: Float[Tensor, " batch channels height width"] | None = None
+    image_level: Float[Tensor, " batch"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from genever_plugins.backbone.adaln_block import AdaLNBlock, modulate
+from genever_plugins.backbone.image_condition import beside, level_embedding
 from genever_plugins.backbone.official_dit_weights import load_official
 from genever_plugins.backbone.patches import patch_grid, sincos_positions, unpatchify
 from genever_plugins.backbone.time_embedding import TimeEmbedding
@@ -26,9 +27,9 @@ class DiT:
     """A transformer over patches, conditioned through its layer norms (adaLN-Zero); the defaults are DiT-S/2.
 
     The vector c = time + class + pooled text shifts, scales and gates every block; a text's tokens are read by
-    cross-attention. At the start the output is exactly 0 and every block is the identity. Labels are not dropped in here:
-    class num_classes, "none", has a row of its own. S, B, L, XL are width 384, 768, 1024, 1152, depth 12, 12, 24, 28 and
-    6, 12, 16, 16 heads.
+    cross-attention, an image as further channels of the patches, and c holds the level of its noise. At the start the
+    output is exactly 0 and every block is the identity. Labels are not dropped in here: class num_classes, "none", has a
+    row of its own. S, B, L, XL are width 384, 768, 1024, 1152, depth 12, 12, 24, 28 and 6, 12, 16, 16 heads.
 
     Args:
         width: features of a token; a multiple of 4 and of `heads`.
@@ -50,7 +51,7 @@ class DiT:
         Chen et al., PixArt-α, 2023 (the cross-attention). arXiv:2310.00426
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
@@ -89,13 +90,15 @@ class DiTNetwork(nn.Module):
         self.num_blocks, self.feature_width = part.depth, part.width
         self.feature_grid = patch_grid(latent, part.patch, "backbone.DiT.patch")
         self.patch, self.recompute = part.patch, part.recompute
-        self.x_embedder = PatchEmbedding(latent.channels, part.width, part.patch)
+        channels = latent.channels + (condition.image_channels or 0)
+        self.x_embedder = PatchEmbedding(channels, part.width, part.patch)
         self.register_buffer("pos_embed", sincos_positions(part.width, self.feature_grid))
         self.t_embedder = TimeEmbedding(part.width, scale=part.time_scale, offset=part.time_offset)
         classes, text, pooled = condition.num_classes, condition.text_width, condition.pooled_width
         self.y_embedder = None if classes is None else ClassEmbedding(classes, part.width)
         self.text_embedder = None if text is None else _projection(text, part.width)
         self.pooled_embedder = None if pooled is None else _projection(pooled, part.width)
+        self.level_embedder = level_embedding(part.width) if condition.image_channels else None
         self.blocks = nn.ModuleList(
             AdaLNBlock(part.width, part.heads, mlp_ratio=part.mlp_ratio, qk_norm=part.qk_norm, text=text is not None)
             for _ in range(part.depth)
@@ -114,7 +117,7 @@ class DiTNetwork(nn.Module):
     ) -> tuple[Float[Tensor, " batch channels height width"], tuple[Tensor, ...]]:
         c = self.embed_condition(t, condition)
         text = None if self.text_embedder is None else self.text_embedder(condition.tokens)
-        tokens = self.x_embedder(x) + self.pos_embed
+        tokens = self.x_embedder(beside(x, condition)) + self.pos_embed
         outputs: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, start=1):
             tokens = self._run(block, tokens, c, text, condition.mask)
@@ -130,6 +133,8 @@ class DiTNetwork(nn.Module):
             c = c + self.y_embedder(condition.classes)
         if self.pooled_embedder is not None:
             c = c + self.pooled_embedder(condition.pooled)
+        if self.level_embedder is not None:
+            c = c + self.level_embedder(condition.image_level)
         return c
 
     def _run(self, block: nn.Module, *inputs: Tensor | None) -> Tensor:
@@ -183,7 +188,7 @@ def _initialise(name: str, parameter: Tensor) -> None:
     zero = ("adaLN_modulation", "cross_attn.proj", "final_layer.linear")
     if name.endswith("bias") or any(part in name for part in zero):
         nn.init.zeros_(parameter)
-    elif name.startswith(("t_embedder", "y_embedder", "text_embedder", "pooled_embedder")):
+    elif name.startswith(("t_embedder", "y_embedder", "text_embedder", "pooled_embedder", "level_embedder")):
         nn.init.normal_(parameter, std=0.02)
     elif not name.endswith("_norm.weight"):
         nn.init.xavier_uniform_(parameter.flatten(1))

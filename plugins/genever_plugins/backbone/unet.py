@@ -13,6 +13,8 @@ from genever.values import Condition, ConditionSpec, LatentSpec
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genever_plugins.backbone.image_condition import ClassAndLevel, beside
+
 __all__ = ["UNet"]
 
 
@@ -21,8 +23,9 @@ class UNet:
     """Residual convolutions, with attention at the coarser levels; through diffusers.
 
     Without text it is UNet2DModel, with self-attention. With text it is UNet2DConditionModel, whose attention levels read
-    the text's tokens by cross-attention too. A class, or "no class", is added to the time embedding. At the start the
-    output is exactly 0. It has no taps.
+    the text's tokens by cross-attention too. A class, or "no class", is added to the time embedding. An image is read as
+    further channels of the input, and the level of its noise added to the time embedding. At the start the output is
+    exactly 0. It has no taps.
 
     Args:
         widths: channels of each level; every level after the first halves both sides, which must divide.
@@ -36,9 +39,10 @@ class UNet:
     References:
         Ho et al., Denoising diffusion probabilistic models, 2020. arXiv:2006.11239
         Rombach et al., High-resolution image synthesis with latent diffusion models, 2021. arXiv:2112.10752
+        Saharia et al., Image super-resolution via iterative refinement (SR3), 2021. arXiv:2104.07636
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("classes", "text")
+    provides: ClassVar[tuple[str, ...]] = ("classes", "text", "image")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
@@ -94,7 +98,7 @@ class UNetNetwork(nn.Module):
         has_attention = [level in part.attention_levels for level in range(len(part.widths))]
         shared: dict[str, Any] = {
             "sample_size": (latent.height, latent.width),
-            "in_channels": latent.channels,
+            "in_channels": latent.channels + (condition.image_channels or 0),
             "out_channels": latent.channels,
             "block_out_channels": tuple(part.widths),
             "layers_per_block": part.blocks,
@@ -110,6 +114,9 @@ class UNetNetwork(nn.Module):
             self.unet = UNet2DConditionModel(**shared, cross_attention_dim=cast(int, condition.text_width))
         else:
             self.unet = UNet2DModel(**shared, attention_head_dim=part.head_width)
+        if condition.image_channels:
+            width = self.unet.time_embedding.linear_2.out_features
+            self.unet.class_embedding = ClassAndLevel(self.unet.class_embedding, width)
         if part.recompute:
             self.unet.enable_gradient_checkpointing()
         for parameter in self.unet.conv_out.parameters():
@@ -128,7 +135,8 @@ class UNetNetwork(nn.Module):
         if self.reads_text:
             text = {"encoder_hidden_states": condition.tokens, "encoder_attention_mask": condition.mask}
         times = self.time_scale * t.float()
-        (output,) = self.unet(x, times, class_labels=condition.classes, return_dict=False, **text)
+        labels: Any = condition.classes if condition.image is None else (condition.classes, condition.image_level)
+        (output,) = self.unet(beside(x, condition), times, class_labels=labels, return_dict=False, **text)
         return output, ()
 
 

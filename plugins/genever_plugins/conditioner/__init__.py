@@ -15,6 +15,7 @@ def register_parts(registry: Registry) -> None:
     """Offer the conditioners."""
     registry.add("conditioner.Classes", "genever_plugins.conditioner.classes:Classes")
     registry.add("conditioner.FrozenText", "genever_plugins.conditioner.frozen_text:FrozenText")
+    registry.add("conditioner.LowResolution", "genever_plugins.conditioner.low_resolution:LowResolution")
     registry.add("conditioner.Rewrite", "genever_plugins.conditioner.rewrite:Rewrite")
     registry.add("conditioner.Text", "genever_plugins.conditioner.text:Text")
     registry.add("conditioner.Unconditional", "genever_plugins.conditioner.unconditional:Unconditional")

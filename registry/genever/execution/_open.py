@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -82,7 +82,10 @@ class RunsUnder:
             raise UserError(f"there is no run {name!r} below {self.root}. Run it first, or name another.")
         if device.type == "meta":
             return compose(build(run.resolved, self.catalog), device=device, runs=self)
-        return open_run(run, self.catalog, device=device).composition
+        opened = open_run(run, self.catalog, device=device)
+        # What a round samples otherwise than its stage (a distilled one) is what this composition is sampled with.
+        opened.composition.stage = replace(opened.composition.stage, solver=opened.solver, guidance=opened.guidance)
+        return opened.composition
 
 
 def pick_device(name: str | None = None, *, local_rank: int = 0) -> torch.device:

@@ -129,7 +129,7 @@ class ToyCodecModule(nn.Module):
 class ToyBackbone:
     """Residual blocks on each pixel, which sees the image's mean, the time and whatever condition there is."""
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image")
 
     width: int = 16
     depth: int = 2
@@ -149,6 +149,7 @@ class ToyNetwork(nn.Module):
         self.classes = nn.Embedding(condition.num_classes + 1, part.width) if condition.num_classes else None
         self.text = nn.Linear(condition.text_width, part.width) if condition.text_width else None
         self.pooled = nn.Linear(condition.pooled_width, part.width) if condition.pooled_width else None
+        self.image = nn.Linear(condition.image_channels + 1, part.width) if condition.image_channels else None
         self.blocks = nn.ModuleList(ToyBlock(part.width) for _ in range(part.depth))
         self.last = nn.Linear(part.width, latent.channels)
 
@@ -165,6 +166,9 @@ class ToyNetwork(nn.Module):
             hidden = hidden + (self.text(condition.tokens) * seen).mean(1, keepdim=True)
         if self.pooled is not None and condition.pooled is not None:
             hidden = hidden + self.pooled(condition.pooled).unsqueeze(1)
+        if self.image is not None and condition.image is not None and condition.image_level is not None:
+            shown, level = condition.image.flatten(2).transpose(1, 2), condition.image_level.view(-1, 1, 1).expand_as(time)
+            hidden = hidden + self.image(torch.cat([shown, level], dim=2))
         features: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, start=1):
             hidden = features[number] = block(hidden)

@@ -11,7 +11,7 @@ from genever.training._checkpoint import (
 )
 from genever.training._compose import Composition, Tuned, build_seeded, compose, frozen_copy
 from genever.training._denoiser import Denoiser, Field
-from genever.training._draws import Draws, derived_seed
+from genever.training._draws import Draws, derived_seed, normal_of_numbers
 from genever.training._evaluation import Evaluation, asked_for, sample
 from genever.training._feed import Batch, Feed
 from genever.training._layout import blocks_of
@@ -21,6 +21,7 @@ from genever.training._monitor import Monitor, save_grid
 from genever.training._nonfinite import NonFiniteError
 from genever.training._posthoc import Mixture, Snapshot, mix, mixed_weights
 from genever.training._regression import Forward, Regression, Term
+from genever.training._resize import resized
 from genever.training._stage import Stage
 from genever.training._world import Agreement, World
 
@@ -62,8 +63,10 @@ __all__ = [
     "mix",
     "mixed_weights",
     "named_parameters",
+    "normal_of_numbers",
     "prune_checkpoints",
     "read_index",
+    "resized",
     "sample",
     "save_grid",
 ]

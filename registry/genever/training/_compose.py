@@ -11,7 +11,16 @@ from typing import Any, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from genever.slots import CodecModule, ConditionerModule, Dataset, Guidance, Loss, Sampler, Solver
+from genever.slots import (
+    CodecModule,
+    ConditionerModule,
+    Dataset,
+    Guidance,
+    ImageConditionerModule,
+    Loss,
+    Sampler,
+    Solver,
+)
 from genever.training._ahead import Ahead
 from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import derived_seed
@@ -123,11 +132,15 @@ class Composition:
             raise ValueError("train.start is not set, but a teacher is needed. Name the run that is to be distilled.")
         return self.start_model
 
-    def open(self, name: RunName) -> Composition:
-        """Another run, composed, its model frozen as it is sampled: a reward model, say."""
+    def open(self, name: RunName, device: torch.device | None = None) -> Composition:
+        """Another run, composed, its model frozen as it is sampled: a reward model, say.
+
+        Args:
+            device: None = this stage's; the meta device = without weights.
+        """
         if self.runs is None:
             raise ValueError(f"the run {name!r} cannot be opened, since this stage was composed outside of any run.")
-        composition = self.runs.open(name, self.device)
+        composition = self.runs.open(name, device or self.device)
         composition.model.requires_grad_(False).eval()
         return composition
 
@@ -171,6 +184,8 @@ class Composition:
         return self._rounds
 
     def _build_rounds(self) -> Sequence[Round]:
+        if isinstance(self.conditioner, ImageConditionerModule):
+            self.conditioner.check(self)
         base = Regression(
             roles={"model": self.model},
             learns=self.tuned.learns,

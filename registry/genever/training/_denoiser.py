@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from genever.training._resize import resized
+
 if TYPE_CHECKING:
     from genever.slots import Guidance, Loss, Path
+    from genever.values import Condition
 
 __all__ = ["Denoiser", "Field"]
 
@@ -35,7 +39,14 @@ class Denoiser(nn.Module):
             t: what `Loss.inputs` makes of t [batch].
             cond: what the conditioner's `prepare` made of the samples.
         """
-        return self.network(x, t, self.conditioner(cond), taps=taps)
+        return self.network(x, t, _on_grid(self.conditioner(cond), x), taps=taps)
+
+
+def _on_grid(condition: Condition, x: Tensor) -> Condition:
+    """The same condition, its image of the size and precision of x."""
+    if condition.image is None:
+        return condition
+    return replace(condition, image=resized(condition.image, (x.shape[-2], x.shape[-1])).to(x.dtype))
 
 
 class Field:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["Draws", "derived_seed"]
+__all__ = ["Draws", "derived_seed", "normal_of_numbers"]
 
 
 def derived_seed(*key: int | str) -> int:
@@ -59,3 +59,13 @@ class Draws:
         return self.each(
             name, lambda num, generator: torch.randint(high, (num, *shape), generator=generator, device=self.device)
         )
+
+
+def normal_of_numbers(seed: int, numbers: Sequence[int], name: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Standard normal float32 [batch, *shape] of samples that are known by their numbers, whatever their batch.
+
+    It is drawn in blocks, so that many are cheap.
+    """
+    block = 256
+    drawn = {b: Draws((seed, b), slice(None), block, device).normal(name, shape) for b in {n // block for n in numbers}}
+    return torch.stack([drawn[number // block][number % block] for number in numbers])

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from genever.errors import UserError
-from genever.slots import Guidance, Solver
+from genever.slots import Guidance, ImageConditionerModule, Solver
 from genever.training._compose import Composition
 from genever.training._denoiser import Field
-from genever.training._draws import Draws, derived_seed
+from genever.training._draws import derived_seed, normal_of_numbers
 from genever.values import Samples
 
 #: Pixels times channels of the images that are made together.
@@ -70,8 +70,12 @@ class Evaluation:
 
     def field(self, samples: Samples) -> Field:
         """The model's field under the conditions of some samples, guided as the stage says."""
-        cond = self.composition.conditioner.prepare(samples).to(self.device)
+        cond = _cond(self.composition, samples, range(len(samples))).to(self.device)
         return self.composition.field_of(self.model, cond, self.guidance)
+
+    def showing(self, samples: Samples) -> Evaluation:
+        """The same evaluation of other images, as if the model had made them."""
+        return replace(self, num_samples=len(samples), _made=[samples])
 
     def noise(self, num: int) -> Tensor:
         """Standard normal latents, the same for every model of this stage's seed."""
@@ -99,7 +103,7 @@ def sample(
     if wanted is None:
         wanted = dataset.fetch([number % len(dataset) for number in numbers])
     batch_size = batch_size or max(1, min(250, _VALUES_AT_A_TIME // wanted.images[0].numel()))
-    all_cond = composition.conditioner.prepare(wanted)
+    all_cond = _cond(composition, wanted, numbers)
 
     def draw(batch: int) -> Tensor:
         first = min(batch * batch_size, (len(numbers) - 1) // batch_size * batch_size)
@@ -142,12 +146,15 @@ def asked_for(
     return wanted
 
 
+def _cond(composition: Composition, samples: Samples, numbers: Sequence[int]) -> Tensor:
+    """The conditions of samples number `numbers`, on the host."""
+    module = composition.conditioner
+    if isinstance(module, ImageConditionerModule):
+        return module.asked(samples, numbers, composition)
+    return module.prepare(samples)
+
+
 def _noise(composition: Composition, numbers: Sequence[int]) -> Tensor:
-    """Noise of each sample by its number, in blocks so that many are cheap."""
-    block, shape = 256, composition.latent.shape
-    blocks = {number // block for number in numbers}
-    drawn = {
-        b: Draws((composition.seed, b), slice(None), block, composition.device).normal("evaluation noise", shape)
-        for b in blocks
-    }
-    return torch.stack([drawn[number // block][number % block] for number in numbers])
+    """Noise of each sample by its number."""
+    shape, device = composition.latent.shape, composition.device
+    return normal_of_numbers(composition.seed, numbers, "evaluation noise", shape, device)

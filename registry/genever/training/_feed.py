@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from genever.slots import CodecModule, ConditionerModule
+from genever.slots import CodecModule, ConditionerModule, ImageConditionerModule
 from genever.training._ahead import Ahead
 from genever.training._draws import Draws, derived_seed
 from genever.training._method import Update
@@ -141,6 +141,8 @@ class Feed:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             x_1 = self.codec.encode(images, draws.normal("posterior", latent.shape))
         cond = self._moved(self.conditioner.prepare(samples))
+        if isinstance(self.conditioner, ImageConditionerModule):
+            cond = self.conditioner.augment(cond, draws)
         return Batch(
             x_1=x_1,
             images=images,

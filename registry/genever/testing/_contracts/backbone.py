@@ -22,6 +22,11 @@ _SPECS = {
         ConditionSpec(text_width=12, text_length=5, pooled_width=10),
         ConditionSpec(text_width=12, text_length=5),
     ),
+    "image": (
+        ConditionSpec(image_channels=3),
+        ConditionSpec(num_classes=3, image_channels=2),
+        ConditionSpec(text_width=12, text_length=5, image_channels=3),
+    ),
 }
 
 
@@ -79,6 +84,11 @@ def output_depends_on_the_condition(case: Case) -> None:
         if condition.tokens is not None:
             other = replace(condition, tokens=condition.tokens.flip(0))
             assert not torch.allclose(output, _run(network, condition=other)[0]), "The text is not looked at."
+        if condition.image is not None and condition.image_level is not None:
+            other = replace(condition, image=condition.image.flip(0))
+            assert not torch.allclose(output, _run(network, condition=other)[0]), "The image is not looked at."
+            other = replace(condition, image_level=condition.image_level.flip(0))
+            assert not torch.allclose(output, _run(network, condition=other)[0]), "The level of noise is not looked at."
 
 
 @torch.no_grad()
@@ -173,7 +183,7 @@ def _times() -> Tensor:
     return torch.tensor([0.1, 0.4, 0.6, 0.9])
 
 
-def _condition(spec: ConditionSpec) -> Condition:
+def _condition(spec: ConditionSpec, latent: LatentSpec = _LATENT) -> Condition:
     generator = torch.Generator().manual_seed(1)
 
     def drawn(*shape: int | None) -> Tensor | None:
@@ -186,6 +196,8 @@ def _condition(spec: ConditionSpec) -> Condition:
         tokens=tokens,
         mask=None if tokens is None else torch.arange(tokens.shape[1]) < torch.tensor([5, 3, 2, 4]).unsqueeze(1),
         pooled=drawn(4, spec.pooled_width),
+        image=drawn(4, spec.image_channels, latent.height, latent.width),
+        image_level=_times() if spec.image_channels else None,
     )
 
 
@@ -201,6 +213,6 @@ def _run(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """What the network makes of four samples, or of some rows of them."""
     shown, times = _image(latent) if x is None else x, _times() if t is None else t
-    said = _condition(network.told) if condition is None else condition
+    said = _condition(network.told, latent) if condition is None else condition
     chosen = {name: None if one is None else one[rows] for name, one in vars(said).items()}
     return network(shown[rows], times[rows], Condition(**chosen), taps=taps)

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genever.slots import ImageConditionerModule
 from genever.testing._case import Case
 from genever.testing._contracts._luck import global_luck_untouched
 from genever.testing._toy_parts import ToyData
-from genever.training import build_seeded
-from genever.values import Samples
+from genever.training import Draws, build_seeded
+from genever.values import Condition, Samples
 
 
 def dropout_is_a_share(case: Case) -> None:
@@ -43,7 +44,13 @@ def null_condition_has_the_same_form(case: Case) -> None:
     assert null.shape == cond.shape
     assert null.dtype == cond.dtype
     assert torch.equal(module.null(null), null)
-    assert bool((null == null[:1]).all()), "Two samples without their condition differ."
+
+
+@torch.no_grad()
+def samples_without_their_condition_are_alike(case: Case) -> None:
+    module = _module(case)
+    for entry in _but_image(module(module.null(module.prepare(_samples())))):
+        torch.testing.assert_close(entry, entry[:1].expand_as(entry), msg="Two samples without their condition differ.")
 
 
 @torch.no_grad()
@@ -55,6 +62,10 @@ def condition_is_what_its_spec_says(case: Case) -> None:
         assert _shape(condition.classes) == ((6,) if spec.num_classes else None)
         assert _shape(condition.tokens) == ((6, spec.text_length, spec.text_width) if spec.text_width else None)
         assert _shape(condition.pooled) == ((6, spec.pooled_width) if spec.pooled_width else None)
+        if spec.image_channels:
+            assert condition.image.shape[:2] == (6, spec.image_channels)
+            assert _shape(condition.image_level) == (6,)
+            assert 0 <= float(condition.image_level.min()) <= float(condition.image_level.max()) <= 1
         if condition.mask is not None:
             assert _shape(condition.mask) == (6, spec.text_length)
             assert condition.mask.dtype == torch.bool
@@ -66,8 +77,39 @@ def condition_is_what_its_spec_says(case: Case) -> None:
 def null_condition_differs_from_every_other(case: Case) -> None:
     module = _module(case)
     cond = module.prepare(_samples())
-    if vars(module.spec) != dict.fromkeys(vars(module.spec)):
+    if {name for name, value in vars(module.spec).items() if value} - {"image_channels"}:
         assert not bool((cond == module.null(cond)).view(len(cond), -1).all(1).any())
+
+
+def image_is_what_the_abilities_say(case: Case) -> None:
+    provides = case.surface.provides
+    if not any(ability.endswith(".*") for ability in provides):
+        assert ("image" in provides) == isinstance(_module(case), ImageConditionerModule)
+
+
+@torch.no_grad()
+def image_stays_where_the_condition_is_left_out(case: Case) -> None:
+    module = _module(case)
+    if isinstance(module, ImageConditionerModule):
+        cond = module.augment(module.prepare(_samples()), _draws())
+        with_it, without = module(cond), module(module.null(cond))
+        assert torch.equal(_shown(with_it), _shown(without)), "Guidance would compare two images."
+
+
+@torch.no_grad()
+def noise_on_the_image_is_the_luck_of_the_batch(case: Case) -> None:
+    module = _module(case)
+    if isinstance(module, ImageConditionerModule):
+        cond = module.prepare(_samples())
+        with global_luck_untouched():
+            noised = module.augment(cond, _draws())
+        assert noised.shape == cond.shape
+        assert noised.dtype == cond.dtype
+        assert torch.equal(noised, module.augment(cond, _draws()))
+        assert torch.equal(noised[2:3], module.augment(cond[2:3], _draws(slice(2, 3)))), "A sample's noise is its batch's."
+        assert torch.equal(cond, module.prepare(_samples())), "It writes into what it is given."
+        pairs = zip(_but_image(module(cond)), _but_image(module(noised)), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs), "More than the image is changed."
 
 
 def meta_device_gives_the_same_shapes(case: Case) -> None:
@@ -83,6 +125,21 @@ def _module(case: Case, device: torch.device | None = None) -> Any:
 
 def _samples(first: int = 0, last: int = 6) -> Samples:
     return ToyData().build("train").fetch(range(first, last))
+
+
+def _draws(rows: slice = slice(0, 6)) -> Draws:
+    return Draws((0, 0, 0), rows, 6, torch.device("cpu"))
+
+
+def _but_image(condition: Condition) -> list[Tensor]:
+    """All that a condition says beside its image."""
+    said = {name: value for name, value in vars(condition).items() if value is not None}
+    return [value for name, value in said.items() if name not in ("image", "image_level")]
+
+
+def _shown(condition: Condition) -> Tensor:
+    assert condition.image is not None
+    return condition.image
 
 
 def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
