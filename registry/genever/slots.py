@@ -53,6 +53,7 @@ __all__ = [
     "Sampler",
     "Schedule",
     "Solver",
+    "StochasticSolver",
     "Tracker",
     "Tuner",
     "VerifiableDataset",
@@ -451,6 +452,34 @@ class Average(Protocol):
 
     def decay_at(self, step: int) -> float:
         """average <- decay * average + (1 - decay) * weights, after step `step` (the first is 0)."""
+        ...
+
+
+@runtime_checkable
+class StochasticSolver(Solver, Protocol):
+    """A solver whose noisy steps are Gaussian, of known probability: what provides "log_probs".
+
+    Rollouts step by `step` from sigma(path.start) times noise. They draw at every noisy step but the last, whose mean they
+    take: no noise is left in data.
+    """
+
+    @property
+    def num_steps(self) -> int: ...
+    def noisy_steps(self, step: int, *, seed: int) -> Sequence[int]:
+        """Which of its steps 0 .. num_steps - 1, ascending, are noisy at a training step; the others follow the ODE.
+
+        Args:
+            step: the training step, from 0.
+            seed: whatever is drawn follows from (seed, step) alone.
+        """
+        ...
+
+    def step(self, field: Field, x: Tensor, i: int, *, noisy: bool = True) -> tuple[Tensor, Tensor]:
+        """Mean, shaped as x, and standard deviation, one number, after step i from x; not noisy: the ODE's step and 0."""
+        ...
+
+    def log_prob(self, x_next: Tensor, mean: Tensor, std: Tensor) -> Float[Tensor, " batch"]:
+        """How likely x_next is where a noisy step has this mean and std: a logarithm's mean over dimensions."""
         ...
 
 

@@ -176,6 +176,27 @@ class Detached(toys.ToySolver):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Improbable(toys.ToySolver):
+    """Its noise is where it should not be, its noisy steps depend on who asked before, and it sums up log-probabilities.
+
+    Args:
+        num_steps: evaluations.
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ("log_probs",)
+
+    def noisy_steps(self, step: int, *, seed: int) -> Sequence[int]:
+        calls.append(step)
+        return [len(calls) % 3]
+
+    def step(self, field: Field, x: Tensor, i: int, *, noisy: bool = True) -> tuple[Tensor, Tensor]:
+        return x + field.velocity(x, i / self.num_steps) / self.num_steps, torch.tensor(0.0 if noisy else 0.1)
+
+    def log_prob(self, x_next: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        return -(x_next - mean).square().flatten(1).sum(1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WrongSlope(toys.ToyPath):
     """d sigma / dt has the other sign.
 

@@ -40,6 +40,12 @@ BROKEN = {
     "solver.GlobalLuck": {"global_luck_is_left_alone", "same_generator_gives_the_same_bits"},
     "solver.Backwards": {"constant_velocity_is_integrated_exactly", "everything_flows_to_the_only_image"},
     "solver.Detached": {"gradient_flows_through"},
+    "solver.Improbable": {
+        "noisy_steps_follow_from_seed_and_step",
+        "noisy_steps_have_probabilities",
+        "probability_is_a_mean_over_dimensions",
+        "steps_without_noise_follow_the_ordinary_differential_equation",
+    },
     "path.WrongSlope": {"derivatives_are_those_of_the_path"},
     "loss.TurnedRound": {"pair_of_a_velocity_is_where_it_comes_from", "velocity_is_that_of_the_estimates"},
     "loss.Summed": {"errors_are_means_over_dimensions"},

@@ -44,6 +44,9 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     },
     "rewriter.Template": lambda pretrained: {"text": "{prompt}, in grey"},
     "sampler.Shifted": lambda pretrained: {"base_positions": 64},
+    "solver.DDIM": lambda pretrained: {"eta": 1.0, "num_steps": 20},
+    "solver.RandomWindow": lambda pretrained: {"solver": part("solver.FlowSDE")},
+    "solver.SlidingWindow": lambda pretrained: {"solver": part("solver.FlowSDE")},
 }
 
 #: What the stage is of which a part is tried, where a toy will not do.

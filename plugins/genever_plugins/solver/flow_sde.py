@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -12,6 +12,7 @@ from genever.training import Field
 from jaxtyping import Float
 from torch import Tensor
 
+from genever_plugins.solver._gaussian_steps import flow_sde_step, log_normal, walk
 from genever_plugins.solver._grid import shifted_times
 
 __all__ = ["FlowSDE"]
@@ -45,31 +46,27 @@ class FlowSDE:
     shift: Annotated[float, Gt(0)] = 1.0
 
     def __call__(self, field: Field, noise: Tensor, *, generator: torch.Generator) -> Tensor:
-        x = noise
-        for i in range(self.num_steps - 1):
-            mean, std = self.step(field, x, i)
-            x = mean + std * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return self.step(field, x, self.num_steps - 1)[0]
+        return walk(self, field, noise, generator)
 
     def times(self, device: torch.device | None = None) -> Float[Tensor, " times"]:
         """num_steps + 1 times from 0 to 1."""
         return shifted_times(self.num_steps, self.shift, device)
 
-    def step(self, field: Field, x: Tensor, i: int) -> tuple[Tensor, Tensor]:
+    def noisy_steps(self, step: int, *, seed: int) -> Sequence[int]:
+        """All of them, the last too: its mean is that of the SDE."""
+        return range(self.num_steps if self.noise_level else 0)
+
+    def step(self, field: Field, x: Tensor, i: int, *, noisy: bool = True) -> tuple[Tensor, Tensor]:
         """Mean, shaped as x, and standard deviation, one number, of x at times()[i + 1] given x at times()[i].
 
         Args:
             i: 0 .. num_steps - 1.
+            noisy: False = Euler's step, whose standard deviation is 0.
         """
-        times = self.times(x.device)
-        t, d = times[i], times[i + 1] - times[i]
-        variance = self.noise_level**2 * (1 - t) / times[max(i, 1)]  # s²
-        pull = variance / (2 * (1 - t))
-        mean = x * (1 - pull * d) + field.velocity(x, t) * ((1 + pull * t) * d)
-        return mean, (variance * d).sqrt()
+        times, level = self.times(x.device), self.noise_level if noisy else 0.0
+        t, dt = times[i], times[i + 1] - times[i]
+        return flow_sde_step(field, x, t, dt, variance=level**2 * (1 - t) / times[max(i, 1)])
 
     def log_prob(self, x_next: Tensor, mean: Tensor, std: Tensor) -> Float[Tensor, " batch"]:
         """log Normal(x_next; mean, std²) in float32: a mean over dimensions, not a sum."""
-        std = std.float()
-        normalised = (x_next.float() - mean.float()) / std
-        return (-normalised.square() / 2 - std.log() - math.log(2 * math.pi) / 2).flatten(1).mean(1)
+        return log_normal(x_next, mean, std)

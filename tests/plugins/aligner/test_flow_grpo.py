@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from genever.testing import take_steps
-from genever_plugins.aligner.flow_grpo import FlowGRPO, advantages
+from genever_plugins.aligner.advantages import advantages
+from genever_plugins.aligner.flow_grpo import FlowGRPO
 from genever_plugins.conditioner.classes import Classes
 from genever_plugins.solver.flow_sde import FlowSDE
 from genever_plugins.tuner.full import Full
@@ -38,7 +39,8 @@ def composed(toy, aligner, **parts):
 
 
 def first_rollout(composition, method):
-    return method.rollout(next(replace(composition.feed(), batch_size=32 // method.part.group_size)))
+    conditions = next(replace(composition.feed(), batch_size=32 // method.part.group_size))
+    return method.rollout(conditions, method.solver.noisy_steps(0, seed=composition.seed))
 
 
 @pytest.mark.parametrize("tuner", [Full(), LoRA(rank=4)])
@@ -74,7 +76,7 @@ def test_grpo_ratio_beyond_the_clip_gives_no_gradient_on_the_better_side_alone(t
     rollout = first_rollout(composition, method)
     rollout = replace(
         rollout,
-        log_probs=tuple(log_prob - 0.1 for log_prob in rollout.log_probs),
+        log_probs={i: log_prob - 0.1 for i, log_prob in rollout.log_probs.items()},
         advantages=torch.full_like(rollout.advantages, sign),
     )
     gradients = torch.autograd.grad(method.losses(rollout, 0, {})["policy"], list(method.learns.values()))
@@ -82,14 +84,14 @@ def test_grpo_ratio_beyond_the_clip_gives_no_gradient_on_the_better_side_alone(t
 
 
 def test_advantages_of_a_group_have_mean_0_and_population_std_1():
-    found = advantages(torch.randn(5, 24, generator=torch.Generator().manual_seed(0)), 5.0)
+    found = advantages(torch.randn(5, 24, generator=torch.Generator().manual_seed(0)), largest=5.0)
     torch.testing.assert_close(found.mean(1), torch.zeros(5), rtol=0, atol=1e-6)
     torch.testing.assert_close(found.std(1, unbiased=False), torch.ones(5), rtol=0, atol=1e-3)
 
 
 def test_advantages_of_equal_rewards_are_exactly_0_and_large_ones_are_clipped():
     rewards = torch.tensor([[0.1] * 50, [1.0] + [0.0] * 49])
-    found = advantages(rewards, 5.0)
+    found = advantages(rewards, largest=5.0)
     assert not found[0].any()
     assert found.max() == 5.0
 
@@ -131,7 +133,7 @@ def test_grpo_rollouts_do_not_depend_on_how_the_batch_is_split(toy):
     for accumulate in (1, 2):
         composition, method = composed(toy, grpo(), accumulate=accumulate)
         conditions = replace(composition.feed(), batch_size=4)
-        rollouts = [method.rollout(next(conditions)) for _ in range(accumulate)]
+        rollouts = [method.rollout(next(conditions), range(4)) for _ in range(accumulate)]
         states.append(torch.cat([rollout.states[-1] for rollout in rollouts]))
     torch.testing.assert_close(*states)
 

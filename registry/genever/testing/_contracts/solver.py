@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,42 @@ def gradient_flows_through(case: Case) -> None:
     assert float(noise.grad.abs().sum()) > 0
 
 
+def noisy_steps_follow_from_seed_and_step(case: Case) -> None:
+    if "log_probs" in case.surface.provides:
+        first, second = ([_noisy(case, step) for step in range(50)] for _ in range(2))
+        assert first == second
+        solver = case.part()
+        assert all(list(steps) == sorted({*steps} & {*range(solver.num_steps)}) for steps in first)
+
+
+def steps_without_noise_follow_the_ordinary_differential_equation(case: Case) -> None:
+    if "log_probs" in case.surface.provides:
+        solver, x = case.part(), _noise()
+        for i in range(solver.num_steps):
+            x, std = solver.step(_field(lambda x, t: torch.full_like(x, 0.5)), x, i, noisy=False)
+            assert float(std) == 0, f"Step {i} has noise without any."
+        torch.testing.assert_close(x, _noise() + 0.5, rtol=1e-4, atol=1e-4)
+
+
+def noisy_steps_have_probabilities(case: Case) -> None:
+    if "log_probs" in case.surface.provides:
+        solver = case.part()
+        for i in {i for step in range(50) for i in _noisy(case, step)} - {solver.num_steps - 1}:
+            mean, std = solver.step(_field(_wave), _noise(), i)
+            assert float(std) > 0, f"Step {i} is noisy, but its standard deviation is 0."
+            here, away = (solver.log_prob(mean + distance * std, mean, std) for distance in (0, 1))
+            assert here.shape == (6,)
+            assert bool((here > away).all()), "What is next to the mean is not the likeliest."
+
+
+def probability_is_a_mean_over_dimensions(case: Case) -> None:
+    if "log_probs" in case.surface.provides:
+        mean, std = torch.zeros(6, 2, 4, 4), torch.tensor(0.5)
+        once = case.part().log_prob(_noise(), mean, std)
+        twice = case.part().log_prob(torch.cat([_noise()] * 2, 3), torch.cat([mean] * 2, 3), std)
+        torch.testing.assert_close(once, twice)
+
+
 def inputs_are_left_as_they_were(case: Case) -> None:
     noise = _noise()
     _solve(case, _towards_data, noise=noise)
@@ -83,6 +119,13 @@ def _wave(x: Tensor, t: Tensor) -> Tensor:
 
 
 def _solve(case: Case, velocity: Velocity, *, seed: int = 0, noise: Tensor | None = None) -> Tensor:
-    field = Field(_Network(velocity), ToyLoss(), torch.zeros(6, dtype=torch.int64))
     start = _noise() if noise is None else noise
-    return case.part()(field, start, generator=torch.Generator().manual_seed(seed))
+    return case.part()(_field(velocity), start, generator=torch.Generator().manual_seed(seed))
+
+
+def _field(velocity: Velocity) -> Field:
+    return Field(_Network(velocity), ToyLoss(), torch.zeros(6, dtype=torch.int64))
+
+
+def _noisy(case: Case, step: int) -> Sequence[int]:
+    return case.part().noisy_steps(step, seed=0)
