@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from genever.command import main
-from genever.execution._average_length import _snapshots
+from genever.execution._average_length import _profiled, _snapshots
+from genever.parts import load_catalog
 from genever.runs import RunDirectory
 from genever.training import Snapshot, load_average, load_model_state, mix, mixed_weights
+from genever_plugins.average.constant import Constant
 from genever_plugins.average.power import Power
 from safetensors.torch import load_file
 from torch import Tensor
@@ -165,6 +168,14 @@ def test_length_that_cannot_be_had_is_refused_in_a_sentence(
     assert message in err
     assert "Traceback" not in err
     assert not (tmp_path / "exported").exists()
+
+
+def test_averages_of_another_kind_than_the_first_are_left_out(tmp_path: Path) -> None:
+    class Other(Power):
+        """Another kind, whose overlaps with the first nobody knows."""
+
+    stage = SimpleNamespace(averages={"ema": Constant(), "one": Power(), "other": Other(), "long": Power(sigma_rel=0.2)})
+    assert [*_profiled(RunDirectory(tmp_path), stage, load_catalog())] == ["one", "long"]  # pyright: ignore
 
 
 def test_snapshots_are_those_of_the_same_round_up_to_the_checkpoint(tmp_path: Path) -> None:
