@@ -423,7 +423,10 @@ class Guidance(Protocol):
 
 @runtime_checkable
 class Metric(Protocol):
-    """Judges what a model makes. It declares by `measures` the names of its numbers; '{name}' is its parameter's value."""
+    """Judges what a model makes. It declares by `measures` the names of its numbers.
+
+    In a name '{prefix}' is the value of its parameter prefix, and '{metric.*}' each name of the metric that its parameter is.
+    """
 
     def measure(self, evaluation: Evaluation) -> Mapping[str, float]:
         """Numbers by name, such as {"fd": 0.48}."""

@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "data.ImageFolder": lambda pretrained: {"path": pretrained.images, "height": 8, "width": 8},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
+    "metric.Upsampled": lambda pretrained: {"metric": part("metric.Reward", reward=part("reward.Ink"))},
     "rewriter.LanguageModel": lambda pretrained: {"path": pretrained.language_model, "max_new_tokens": 3},
     "rewriter.Phrases": lambda pretrained: {
         "phrases": ("{article} {kind}",),
@@ -50,7 +51,10 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
 }
 
 #: What the stage is of which a part is tried, where a toy will not do.
-STAGES: dict[str, Mapping[str, Any]] = {"encoder.Pretrained": {"data": ToyData(channels=3)}}
+STAGES: dict[str, Mapping[str, Any]] = {
+    "encoder.Pretrained": {"data": ToyData(channels=3)},
+    "metric.Upsampled": {"conditioner": part("conditioner.LowResolution")},
+}
 
 
 def cases() -> list[Any]:

@@ -17,4 +17,5 @@ def register_parts(registry: Registry) -> None:
     registry.add("metric.FrechetDistance", "genever_plugins.metric.frechet_distance:FrechetDistance")
     registry.add("metric.Reward", "genever_plugins.metric.reward:Reward")
     registry.add("metric.Straightness", "genever_plugins.metric.straightness:Straightness")
+    registry.add("metric.Upsampled", "genever_plugins.metric.upsampled:Upsampled")
     registry.add("metric.VerifiedCaptions", "genever_plugins.metric.verified_captions:VerifiedCaptions")

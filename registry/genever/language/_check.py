@@ -32,12 +32,13 @@ def check(config: Config, catalog: Catalog) -> list[Problem]:
 def _checked(config: Config, parts: Parts) -> tuple[Problem, ...]:
     """Kept, since whoever freezes a config has usually just checked it."""
     composition = compose(config.bindings, parts)
+    circles = tuple(_cycles(composition))
     found = chain(
         config.problems,
         (problem for binding in config.bindings.values() for problem in _judged(binding, parts)),
         _missing(config, composition, parts),
-        _cycles(composition),
-        missing_abilities(composition, parts, Place(config.file, 1)),
+        circles,
+        () if circles else _of_inner_parts(config, composition, parts),
         unused_macros(config, parts),
         _in_vain(config, composition, parts),
         _not_yet_run(config),
@@ -51,10 +52,16 @@ def _judged(binding: Binding, parts: Parts) -> tuple[Problem, ...]:
     return tuple(_Judge(binding, parts).problems())
 
 
+def _of_inner_parts(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
+    """What a part says by the parts that it names, which is endless where they need each other in a circle."""
+    yield from missing_abilities(composition, parts, Place(config.file, 1))
+    if config.readable and config.complete:
+        yield from unmeasured_best(composition, parts)
+
+
 def _in_vain(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
     """What only a whole file can tell: where lines are missing, they may be those that are missed."""
     if config.readable and config.complete:
-        yield from unmeasured_best(composition, parts)
         yield from without_effect(config, composition, parts, _in_doubt(composition, parts))
 
 

@@ -40,7 +40,7 @@ def _is_alike(name: str, wanted: str) -> bool:
 
 def _names(composition: Composition, parts: Parts) -> list[str] | None:
     """Every number of the stage, such as 'average/fd'; None where a metric does not say what it measures."""
-    metrics = _metrics(composition, parts)
+    metrics = _measured_by(_STAGE, "metrics", composition, parts)
     if metrics is None:
         return None
     validation = _VALIDATION if _value(_STAGE, "validate_samples", composition, parts) != 0 else ()
@@ -49,19 +49,29 @@ def _names(composition: Composition, parts: Parts) -> list[str] | None:
     return [*judged, *(f"{weights}/{name}" for weights in _weights("both", composition) for name in validation)]
 
 
-def _metrics(composition: Composition, parts: Parts) -> tuple[str, ...] | None:
-    """The names of what the stage's metrics measure; None where one does not say."""
+def _measured_by(node: Node, parameter: str, composition: Composition, parts: Parts) -> list[str] | None:
+    """The names of what a parameter's metrics measure; None where one does not say."""
     found: list[str] = []
-    for node in composition.named_by(_STAGE, "metrics"):
-        surface = parts.readable(node.part)
+    for metric in composition.named_by(node, parameter):
+        surface = parts.readable(metric.part)
         if surface is None or surface.measures is None:
             return None
-        found += (_spelt(name, node, composition, parts) for name in surface.measures)
-    return tuple(found)
+        for name in surface.measures:
+            spelt = _spelt(name, metric, composition, parts)
+            if spelt is None:
+                return None
+            found += spelt
+    return found
 
 
-def _spelt(name: str, node: Node, composition: Composition, parts: Parts) -> str:
-    return re.sub(r"\{(\w+)\}", lambda found: str(_value(node, found[1], composition, parts)), name)
+def _spelt(name: str, node: Node, composition: Composition, parts: Parts) -> list[str] | None:
+    """A name, or those of the metrics that it passes on."""
+    plain = re.sub(r"\{(\w+)\}", lambda found: str(_value(node, found[1], composition, parts)), name)
+    passed_on = re.search(r"\{(\w+)\.\*\}", plain)
+    if passed_on is None:
+        return [plain]
+    inner = _measured_by(node, passed_on[1], composition, parts)
+    return None if inner is None else [plain.replace(passed_on[0], one) for one in inner]
 
 
 def _value(node: Node, name: str, composition: Composition, parts: Parts) -> object:

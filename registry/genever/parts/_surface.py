@@ -45,8 +45,8 @@ class Surface:
         references: the entries of its References section.
         accepts_any: whether it takes keywords beside its parameters (**kwargs).
         provides: its abilities; needs: the abilities of other parts, as 'slot.ability'.
-        measures: for a metric: the names of its numbers; '{parameter}' in one stands for that parameter's value. None = it
-            does not say.
+        measures: for a metric: the names of its numbers; '{parameter}' in one stands for that parameter's value, and
+            '{parameter.*}' for each name of the metric that it is. None = it does not say.
         infrastructure: parameters that do not change the result.
         defaults: the parts of parameters that a file says nothing of, by full name.
         inherited: for the stage: what it takes over from the run that it starts from.

@@ -91,6 +91,7 @@ PARTS = (
     part("metric.FD", encoder="Encoder | None", num_samples="int = 100"),
     part("metric.Agreement", run="RunName | None = None", more={"measures": ("agreement", "accuracy")}),
     part("metric.Named", name="str = 'reward'", more={"measures": ("{name}", "{name}_std")}),
+    part("metric.Other", metric="Metric", prefix="str = 'other_'", more={"measures": ("{prefix}{metric.*}",)}),
     part("average.Constant", decay="Annotated[float, Ge(0), Lt(1)] = 0.99"),
     part("tracker.Any", folder="str = ''", more={"accepts_any": True}),
     part("reward.Broken"),

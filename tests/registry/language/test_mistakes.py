@@ -41,6 +41,8 @@ FINE = (
     "train.keep_best = '-accuracy'\ntrain.metrics = [@Agreement()]",
     "train.keep_best = 'reward_std'\ntrain.metrics = [@Named()]",
     "train.keep_best = '-ink'\ntrain.metrics = [@Agreement(), @Named()]\nNamed.name = 'ink'",
+    "train.keep_best = 'other_ink_std'\ntrain.metrics = [@Other()]\nOther.metric = @Named()\nNamed.name = 'ink'",
+    "train.keep_best = 'who knows'\ntrain.metrics = [@Other()]\nOther.metric = @FD()\nFD.encoder = None",
     "train.keep_best = 'who knows'\ntrain.metrics = [@Agreement(), @FD()]\nFD.encoder = None",
 )
 

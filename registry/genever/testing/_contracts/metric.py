@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from genever.testing._case import Case
 from genever.testing._contracts._luck import global_luck_untouched
@@ -23,8 +24,7 @@ def numbers_are_those_that_it_declares(case: Case) -> None:
     assert names is not None, (
         "Declare them: measures: ClassVar[tuple[str, ...]] = ('fd',), or '{name}' for a parameter's value."
     )
-    declared = {re.sub(r"\{(\w+)\}", lambda found: str(getattr(part, found[1])), name) for name in names}
-    assert set(_measure(case)) <= declared
+    assert set(_measure(case)) <= set(_declared(part))
 
 
 def measuring_again_gives_the_same_numbers(case: Case) -> None:
@@ -43,6 +43,17 @@ def model_is_left_as_it_was(case: Case) -> None:
     case.part().measure(evaluation)
     assert model.training
     assert all(bool((model.state_dict()[name] == one).all()) for name, one in before.items())
+
+
+def _declared(part: Any) -> list[str]:
+    """The names that a metric declares, with its parameters' values, and with the names of the metric in it."""
+    plain = [re.sub(r"\{(\w+)\}", lambda found: str(getattr(part, found[1])), name) for name in part.measures]
+    passed_on = [(name, re.search(r"\{(\w+)\.\*\}", name)) for name in plain]
+    spelt = [
+        [name.replace(found[0], one) for one in _declared(getattr(part, found[1]))] if found else [name]
+        for name, found in passed_on
+    ]
+    return [name for names in spelt for name in names]
 
 
 def _evaluation(case: Case) -> Evaluation:
