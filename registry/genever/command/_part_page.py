@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["example", "page"]
 
 _SIGNS = {"Gt": ">", "Ge": "≥", "Lt": "<", "Le": "≤", "MinLen": "length ≥", "MaxLen": "length ≤"}
-_SAMPLES = {"str": "'...'", "bool": "True", "int": "1000", "float": "1.0"}
+_SAMPLES = {"str": "'...'", "RunName": "'...'", "bool": "True", "int": "1000", "float": "1.0"}
 
 
 def page(catalog: Catalog, surface: Surface) -> str:
@@ -89,7 +89,7 @@ def _value(catalog: Catalog, parameter: Parameter) -> str:
             names = [name for name in catalog.names() if name.startswith(f"{slot}.")]
             part = _shortest(catalog, names[0]) if names else slot.capitalize()
             return _wrapped(parameter.annotation, f"@{part}()")
-    found = re.search(r"\b(str|bool|int|float)\b", parameter.annotation)
+    found = re.search(r"\b(str|RunName|bool|int|float)\b", parameter.annotation)
     return _wrapped(parameter.annotation, _SAMPLES[found[1]] if found else "None")
 
 

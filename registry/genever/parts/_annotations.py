@@ -11,6 +11,8 @@ __all__ = ["annotation_text", "default_text", "dotted_name"]
 
 #: Names of these modules are written bare; any other with its whole path, so that a bare name is never a stranger's.
 _BARE = ("annotated_types", "builtins", "collections.abc", "genever.slots", "typing", "typing_extensions")
+#: Aliases that say more than the type that they stand for keep their names.
+_TELLING = ("genever.values.RunName",)
 _BUILTIN = {"Dict": "dict", "FrozenSet": "frozenset", "List": "list", "Set": "set", "Tuple": "tuple", "Type": "type"}
 
 
@@ -108,6 +110,8 @@ class _Speller(ast.NodeTransformer):
         assert dotted is not None
         path = self.sources.path(self.module, dotted)
         home, _, name = path.rpartition(".")
+        if path in _TELLING:
+            return ast.Name(name)
         if home in _BARE:
             return ast.Name(_BUILTIN.get(name, name) if home.startswith("typing") else name)
         found = self.sources.find(path) if home else None

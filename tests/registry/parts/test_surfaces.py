@@ -27,8 +27,9 @@ from typing import Annotated as A, ClassVar, Literal, Optional, Union
 
 import annotated_types as at
 from annotated_types import Gt as Greater
-from genever import slots
+from genever import slots, values
 from genever.slots import Solver as Integrator
+from genever.values import RunName
 
 from acme_surface.shared import LIMIT, Fraction, Parent
 from acme_surface import shared
@@ -79,6 +80,8 @@ def read(install: Install) -> Read:
         ("Integrator | None", "Solver | None"),
         ("'Loss'", "Loss"),
         ("Path", "pathlib.Path"),
+        ("RunName | None", "RunName | None"),
+        ("values.RunName", "RunName"),
         ("slots.Path", "Path"),
         ("Parent", "acme_surface.shared.Parent"),
         ("tuple[()]", "tuple[()]"),
