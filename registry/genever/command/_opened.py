@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["add_run_arguments", "opened_run"]
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run's directory, or an experiment's name for its newest finished run")
+def add_run_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """What says which run, and how it is to be looked at; with `several`, `run` holds a list."""
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        nargs="+" if several else None,
+        help="a run's directory, or an experiment's name for its newest finished run",
+    )
     parser.add_argument(
         "-b",
         "--binding",

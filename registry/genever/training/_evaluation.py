@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
 
 import torch
 from torch import Tensor, nn
@@ -125,24 +126,24 @@ def sample(
 
 
 def asked_for(
-    composition: Composition, numbers: Sequence[int], *, label: int | None = None, caption: str | None = None
+    composition: Composition, numbers: Sequence[int], *, labels: Sequence[int] = (), captions: Sequence[str] = ()
 ) -> Samples:
-    """What to ask for: the validation split in its order, or one label or caption for all.
+    """What to ask for: the validation split in its order, or some labels or captions in turn.
 
     Raises:
         UserError: the data has no such label, or no labels or captions at all.
     """
     dataset = composition.validation
     wanted = dataset.fetch([number % len(dataset) for number in numbers])
-    if label is not None:
-        num_classes = dataset.spec.num_classes or 0
-        if not 0 <= label < num_classes:
-            raise UserError(f"--label is {label}; this run's data has {num_classes} classes, counted from 0.")
-        wanted = replace(wanted, labels=torch.full((len(numbers),), label))
-    if caption is not None:
-        if wanted.captions is None:
-            raise UserError("--caption was given, but this run's data has no captions.")
-        wanted = replace(wanted, captions=(caption,) * len(numbers))
+    num_classes = dataset.spec.num_classes or 0
+    if unknown := [label for label in labels if not 0 <= label < num_classes]:
+        raise UserError(f"--label is {unknown[0]}; this run's data has {num_classes} classes, counted from 0.")
+    if captions and wanted.captions is None:
+        raise UserError("--caption was given, but this run's data has no captions.")
+    if labels:
+        wanted = replace(wanted, labels=torch.tensor([*islice(cycle(labels), len(numbers))]))
+    if captions:
+        wanted = replace(wanted, captions=tuple(islice(cycle(captions), len(numbers))))
     return wanted
 
 

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from genever.command import main
 from genever.runs import RunDirectory
 from genever.training import load_model_state
+from PIL import Image
 from safetensors.torch import load_file
 
 MORE = """\
@@ -86,9 +88,22 @@ def test_sample_writes_a_grid_of_the_asked_label(root: Path, tmp_path: Path, cap
     assert Path(out).is_file()
 
 
+def test_samples_of_several_runs_stand_below_each_other(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(only(root, "small/plain"))
+    sheets = {num: str(tmp_path / f"{num}.png") for num in (1, 2)}
+    for num, out in sheets.items():
+        words = ["sample", *[run] * num, "--label", "3", "--label", "1", "--num", "4", "--out", out]
+        assert genever(root, *words, capsys=capsys)[0] == 0
+    one, two = (np.asarray(Image.open(out)) for out in sheets.values())
+    assert two.tolist() == np.concatenate([one, one]).tolist()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["sample", "small/plain", "--label", "1", "--caption", "a dog"], "--label and --caption both say what to ask for"),
         (["sample", "small/plain", "--label", "10"], "--label is 10; this run's data has 10 classes, counted from 0."),
         (["sample", "small/plain", "--caption", "a dog"], "--caption was given, but this run's data has no captions."),
         (["sample", "small/plain", "--num", "0"], "--num is 0; ask for at least one image."),

@@ -109,28 +109,29 @@ def test_samples_follow_what_is_asked_for() -> None:
     composition = toy_composition()
     nn.init.normal_(composition.model.network.classes.weight, std=3)  # pyright: ignore
     made = [
-        images(4, composition, solver=ToySolver(), wanted=asked_for(composition, range(4), label=label)) for label in (0, 2)
+        images(4, composition, solver=ToySolver(), wanted=asked_for(composition, range(4), labels=[label]))
+        for label in (0, 2)
     ]
     assert not torch.equal(*made)
 
 
-def test_label_and_caption_are_asked_for_all() -> None:
-    wanted = asked_for(COMPOSITION, range(3), label=2, caption="a high one")
+def test_labels_and_captions_are_asked_for_in_turn() -> None:
+    wanted = asked_for(COMPOSITION, range(5), labels=[2, 0], captions=["a high one"])
     assert wanted.labels is not None
-    assert wanted.labels.tolist() == [2, 2, 2]
-    assert wanted.captions == ("a high one",) * 3
+    assert wanted.labels.tolist() == [2, 0, 2, 0, 2]
+    assert wanted.captions == ("a high one",) * 5
 
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_label_that_the_data_has_not_is_refused(label: int) -> None:
     with pytest.raises(UserError, match=f"--label is {label}; this run's data has 3 classes, counted from 0"):
-        asked_for(COMPOSITION, range(3), label=label)
+        asked_for(COMPOSITION, range(3), labels=[label])
 
 
 def test_caption_is_refused_where_data_has_none() -> None:
     composition = toy_composition(data=Uncaptioned())
     with pytest.raises(UserError, match="--caption was given, but this run's data has no captions"):
-        asked_for(composition, range(3), caption="a high one")
+        asked_for(composition, range(3), captions=["a high one"])
 
 
 def test_samples_are_made_once_for_all_metrics() -> None:
