@@ -21,6 +21,8 @@ def part(name: str, **given: Any) -> Any:
 ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "aligner.FlowGRPO": lambda pretrained: {"solver": part("solver.FlowSDE", num_steps=3), "group_size": 4},
     "aligner.REPA": lambda pretrained: {"projector_width": 16},
+    "aligner.SelfAlignment": lambda pretrained: {"average": part("average.Constant", decay=0.5)},
+    "aligner.Together": lambda pretrained: {"aligners": (part("aligner.Dispersive"), part("aligner.IREPA"))},
     "backbone.DiT": lambda pretrained: {"width": 32, "depth": 2, "heads": 2},
     "backbone.MMDiT": lambda pretrained: {"width": 32, "depth": 2, "heads": 2},
     "backbone.UNet": lambda pretrained: {

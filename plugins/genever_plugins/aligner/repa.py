@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, cast
 
-import torch
 from annotated_types import Ge
 from genever.slots import Encoder, EncoderModule, Network
-from genever.training import Composition, Forward, Regression
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
+from genever.training import Composition, Regression
+from torch import nn
+
+from genever_plugins.aligner.alignment import Alignment, built_encoder
+from genever_plugins.aligner.taps import tapped
 
 __all__ = ["REPA"]
 
@@ -29,7 +29,8 @@ class REPA:
         tap: the block whose output is projected, counted from 1; at about a third of the depth in the paper.
         weight: strength of the term, relative to the base loss.
         projector_width: hidden width of the projector.
-        stop_step: the training step from which the term is dropped, as HASTE does. None = never.
+        stop_step: the training step from which the term is dropped, as HASTE does; its alignment of attention maps is
+            no part of this. None = never.
 
     References:
         Yu et al., Representation alignment for generation: Training diffusion transformers is easier than you think, 2024.
@@ -48,14 +49,12 @@ class REPA:
     stop_step: Annotated[int, Ge(0)] | None = None
 
     def align(self, method: Regression, composition: Composition) -> Regression:
-        network = cast(Network, composition.model.network)
-        if not 1 <= self.tap <= network.num_blocks:
-            raise ValueError(
-                f"aligner.REPA.tap = {self.tap} is not a block of this backbone. Choose one of 1 .. {network.num_blocks}."
-            )
-        encoder = composition.build_seeded("encoder", lambda: self.encoder.build(composition, network.feature_grid))
+        network = tapped(composition, "aligner.REPA.tap", self.tap)
+        encoder = built_encoder(self.encoder, composition, network)
         projector = composition.build_seeded("projector", lambda: self.projector(network, cast(EncoderModule, encoder)))
-        return method.adding(Alignment(self, encoder.requires_grad_(False).eval(), projector))
+        return method.adding(
+            Alignment(tap=self.tap, encoder=encoder, projector=projector, weight=self.weight, stop_step=self.stop_step)
+        )
 
     def projector(self, network: Network, encoder: EncoderModule) -> nn.Module:
         """From a token of the backbone to a token of the encoder."""
@@ -67,28 +66,3 @@ class REPA:
             nn.SiLU(),
             nn.Linear(hidden, encoder.width),
         )
-
-
-class Alignment:
-    """`genever.training.Term`: the weighted, negated mean cosine of projected features and the encoder's."""
-
-    learning = frozenset({"projector"})
-    frozen = frozenset({"encoder"})
-
-    def __init__(self, part: REPA, encoder: nn.Module, projector: nn.Module) -> None:
-        self.weight, self.stop_step = part.weight, part.stop_step
-        self.taps = (part.tap,)
-        self.roles = {"encoder": encoder, "projector": projector}
-
-    def active(self, step: int) -> bool:
-        return self.weight > 0 and (self.stop_step is None or step < self.stop_step)
-
-    def __call__(self, forward: Forward) -> Mapping[str, Tensor]:
-        with torch.no_grad():
-            targets = forward.roles["encoder"](forward.batch.images)
-        (features,) = forward.features
-        projected = forward.roles["projector"](features)
-        assert projected.shape == targets.shape, f"{tuple(projected.shape)} features for {tuple(targets.shape)} targets"
-        return {"alignment": -self.weight * F.cosine_similarity(projected.float(), targets.float(), dim=-1).mean()}
-
-    def after(self, roles: Mapping[str, nn.Module], step: int) -> None: ...

@@ -40,8 +40,13 @@ METHODS = {
     "plain": "train.accumulate = 2",
     "dmd": "train.distiller = @DMD()\nDMD.critic_updates = 2",
     "progressive": "train.distiller = @ProgressiveDistillation()\nProgressiveDistillation.start_steps = 4",
+    "dreambooth": "train.tuner = @DreamBooth()\nDreamBooth.labels = (0, 1, 2)\nDreamBooth.num_prior = 6",
     "grpo": "train.aligner = @FlowGRPO()\nFlowGRPO.reward = @Ink()\nFlowGRPO.solver = @FlowSDE()\n"
     "FlowSDE.num_steps = 3\nFlowGRPO.group_size = 4",
+    "reward": "train.data = @Candidates()\nCandidates.data = @Digits()\n"
+    "train.aligner = @BradleyTerry()\nBradleyTerry.utility = @Ink()",
+    "terms": "train.accumulate = 2\ntrain.aligner = @Together()\nTogether.aligners = [@Dispersive(), @SelfAlignment()]\n"
+    "Dispersive.tap = 1\nSelfAlignment.tap = 1\nSelfAlignment.teacher_tap = 2\naverage.Constant.decay = 0.5",
 }
 
 Compose = Callable[..., RunDirectory]
@@ -73,7 +78,7 @@ def composed(folder: Path, text: str, start: RunDirectory | None = None) -> RunD
     file.write_text(text)
     catalog = load_catalog()
     resolved = resolve(read(str(file), [], catalog=catalog, runs_root=str(folder)), catalog)
-    facts = {"start": {"run": str(start.path)}} if start else {}
+    facts = {"experiment": resolved.name, **({"start": {"run": str(start.path)}} if start else {})}
     run = RunDirectory.create(folder, resolved.name, resolved.identity, facts)
     write_whole(run.resolved, resolved.text)
     return run
@@ -121,7 +126,7 @@ def test_two_processes_train_as_one_does(compose: Compose, method: str, parallel
 
 @pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
 def test_run_goes_on_with_another_number_of_processes(compose: Compose, parallel: str) -> None:
-    lines = f"train.parallel = @{parallel}()\ntrain.steps = 8"
+    lines = f"{METHODS['terms']}\ntrain.parallel = @{parallel}()\ntrain.steps = 8"
     whole, run = compose(lines), compose(lines)
     assert train_together(whole.path, 1) == [0]
     for size in (1, 2, 4):
