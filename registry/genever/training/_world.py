@@ -45,7 +45,7 @@ class World:
         return lowest.bool()
 
     def gather(self, rows: Tensor) -> list[Tensor]:
-        """The tensor of each process, in the order of ranks. They are shaped alike and lie on the CPU."""
+        """The tensor of each process, in the order of ranks. They are shaped alike; no gradient flows through."""
         if self.size == 1:
             return [rows]
         found = [torch.empty_like(rows) for _ in range(self.size)]
