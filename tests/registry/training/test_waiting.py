@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from genever.testing import ToyReward, toy_composition
+from genever.testing import ToyEncoder, ToyReward, toy_composition
 from genever.training import Field
+from genever_plugins.aligner.dispersive import Dispersive
 from genever_plugins.aligner.flow_grpo import FlowGRPO
+from genever_plugins.aligner.irepa import IREPA
+from genever_plugins.aligner.self_alignment import SelfAlignment
+from genever_plugins.aligner.together import Together
+from genever_plugins.average.constant import Constant
 from genever_plugins.distiller.dmd import DMD
 from genever_plugins.distiller.progressive import ProgressiveDistillation
 from genever_plugins.loss.flow_matching import FlowMatching
@@ -15,8 +20,14 @@ from genever_plugins.path.linear import Linear
 from genever_plugins.solver.flow_sde import FlowSDE
 from torch.overrides import TorchFunctionMode
 
+TERMS = (
+    Dispersive(tap=1),
+    IREPA(encoder=ToyEncoder(), tap=1),
+    SelfAlignment(average=Constant(), tap=1, teacher_tap=2),
+)
 METHODS: dict[str, Mapping[str, Any]] = {
     "regression": {},
+    "terms": {"aligner": Together(aligners=TERMS)},
     "flow_grpo": {"aligner": FlowGRPO(reward=ToyReward(), solver=FlowSDE(num_steps=3), group_size=2)},
     "dmd": {"distiller": DMD(critic_updates=2)},
     "progressive": {"distiller": ProgressiveDistillation(start_steps=4, end_steps=2)},
