@@ -54,6 +54,7 @@ __all__ = [
     "Schedule",
     "Solver",
     "StochasticSolver",
+    "TeachableConditionerModule",
     "Tracker",
     "Tuner",
     "VerifiableDataset",
@@ -244,6 +245,27 @@ class ImageConditionerModule(ConditionerModule, Protocol):
 
     def check(self, composition: Composition) -> None:
         """Whether all that evaluation will need is there, before anything is trained. Raises ValueError where it is not."""
+        ...
+
+
+@runtime_checkable
+class TeachableConditionerModule(ConditionerModule, Protocol):
+    """A conditioner that can be taught a word: what a conditioner builds that provides "new_words"."""
+
+    def knows(self, word: str, captions: Sequence[str]) -> bool:
+        """Whether this is one word that means something to it.
+
+        Args:
+            captions: some that it has learned from, which tell where a conditioner has no vocabulary.
+        """
+        ...
+
+    def add_word(self, word: str, init: str, num_vectors: int) -> nn.Parameter:
+        """Reads `word` as vectors of its own from now on.
+
+        Returns:
+            A parameter of this module [num_vectors, width]; each row starts as the vector of the word `init`.
+        """
         ...
 
 

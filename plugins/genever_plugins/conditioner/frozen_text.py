@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -9,8 +11,9 @@ from typing import Annotated, Any, ClassVar
 import torch
 from annotated_types import Ge, Le
 from genever.values import Condition, ConditionSpec, DataSpec, Samples
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 from transformers import AutoConfig, AutoTokenizer, CLIPTextModel, PreTrainedModel, T5EncoderModel
 
 __all__ = ["FrozenText"]
@@ -35,7 +38,7 @@ class FrozenText:
             arXiv:1910.10683
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("new_words",)
     needs: ClassVar[tuple[str, ...]] = ("data.captions", "backbone.text")
 
     path: str
@@ -63,7 +66,9 @@ class FrozenText:
 
 
 class FrozenTextModule(nn.Module):
-    """`genever.slots.ConditionerModule` of captions, without weights of its own."""
+    """`genever.slots.TeachableConditionerModule` of captions; its only weights of its own are those of an added word."""
+
+    added: nn.Parameter | None
 
     def __init__(self, encoder: PreTrainedModel, tokenizer: Any, max_length: int) -> None:
         super().__init__()
@@ -76,6 +81,23 @@ class FrozenTextModule(nn.Module):
             text_length=max_length,
             pooled_width=width if isinstance(encoder, CLIPTextModel) else None,
         )
+        self.register_parameter("added", None)
+        self.stands_in = self.first_added = 0
+        self.spelling = ("", "")
+
+    def knows(self, word: str, captions: Sequence[str]) -> bool:
+        """Whether the tokenizer has one token for it."""
+        return len(found := self._ids(word)) == 1 and found[0] != self.tokenizer.unk_token_id
+
+    def add_word(self, word: str, init: str, num_vectors: int) -> nn.Parameter:
+        self.first_added = len(self.tokenizer)
+        names = [word, *(f"{word}_{number}" for number in range(1, num_vectors))]
+        self.tokenizer.add_tokens(names)
+        self.spelling = (word, " ".join(names))
+        self.stands_in = self._ids(init)[0]
+        row = self.borrowed.tables()[0].weight[self.stands_in]
+        self.added = nn.Parameter(row.detach().float().repeat(num_vectors, 1))
+        return self.added
 
     def prepare(self, samples: Samples) -> Int[Tensor, " batch 2 length"]:
         """Token ids, and 1 where a token is no padding: CLIP pads with its end token, so ids alone do not tell."""
@@ -87,12 +109,39 @@ class FrozenTextModule(nn.Module):
 
     def forward(self, cond: Int[Tensor, " batch 2 length"]) -> Condition:
         ids, mask = cond.unbind(1)
-        with torch.no_grad():
-            found = self.borrowed.encoder(input_ids=ids, attention_mask=mask)
+        with torch.set_grad_enabled(self.added is not None and torch.is_grad_enabled()), self._read(ids) as known:
+            found = self.borrowed.encoder(input_ids=known, attention_mask=mask)
         pooled = found.pooler_output.float() if self.spec.pooled_width else None
         return Condition(tokens=found.last_hidden_state.float(), mask=mask.bool(), pooled=pooled)
 
+    @contextmanager
+    def _read(self, ids: Int[Tensor, " batch length"]) -> Iterator[Int[Tensor, " batch length"]]:
+        """Ids that the encoder knows; while it is open, its table gives an added word's own vectors in their places.
+
+        CLIP finds its end token by its id, some as the largest of all: the word that was added must not show there.
+        """
+        if self.added is None:
+            yield ids
+            return
+        rows, is_added = ids - self.first_added, (ids >= self.first_added).unsqueeze(-1)
+
+        def substituted(table: nn.Module, given: object, found: Float[Tensor, " batch length width"]) -> Tensor:
+            assert self.added is not None
+            return torch.where(is_added, F.embedding(rows.clamp_min(0), self.added).to(found.dtype), found)
+
+        handles = [table.register_forward_hook(substituted) for table in self.borrowed.tables()]
+        try:
+            yield torch.where(ids >= self.first_added, self.stands_in, ids)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _ids(self, word: str) -> list[int]:
+        return self.tokenizer(word, add_special_tokens=False)["input_ids"]
+
     def _tokenize(self, captions: list[str]) -> Tensor:
+        word, spelt = self.spelling
+        captions = [caption.replace(word, spelt) for caption in captions] if word else captions
         found = self.tokenizer(
             captions, padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
         )
@@ -112,6 +161,11 @@ class Borrowed:
 
     def __deepcopy__(self, memo: dict[int, object]) -> Borrowed:
         return self
+
+    def tables(self) -> list[nn.Embedding]:
+        """The modules that look tokens up: T5 holds its table in two."""
+        weight = self.encoder.get_input_embeddings().weight
+        return [one for one in self.encoder.modules() if isinstance(one, nn.Embedding) and one.weight is weight]
 
 
 def _encoder(path: str) -> PreTrainedModel:

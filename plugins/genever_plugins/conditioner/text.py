@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -12,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
-from genever_plugins.conditioner.words import BEGIN, NUM_ROWS, PAD, tokenize
+from genever_plugins.conditioner.words import BEGIN, NUM_ROWS, PAD, number_of, tokenize, words_of
 
 __all__ = ["Text"]
 
@@ -36,7 +37,7 @@ class Text:
         Svenstrup et al., Hash embeddings for efficient word representations, 2017. arXiv:1709.03933
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("new_words",)
     needs: ClassVar[tuple[str, ...]] = ("data.captions", "backbone.text")
 
     width: Annotated[int, Ge(1)] = 256
@@ -62,7 +63,9 @@ class Text:
 
 
 class TextModule(nn.Module):
-    """`genever.slots.ConditionerModule` of captions."""
+    """`genever.slots.TeachableConditionerModule` of captions."""
+
+    added: nn.Parameter | None
 
     def __init__(self, part: Text) -> None:
         super().__init__()
@@ -75,10 +78,22 @@ class TextModule(nn.Module):
         self.norm = nn.LayerNorm(part.width)
         for table in (self.first.weight, self.second.weight, self.positions):
             nn.init.normal_(table, std=0.02)
+        self.register_parameter("added", None)
+        self.added_words: dict[str, range] = {}
+
+    def knows(self, word: str, captions: Sequence[str]) -> bool:
+        """Whether it is one of the captions' words: every other has a place in the tables too, that means nothing."""
+        return words_of(word) == [word.lower()] and any(word.lower() in words_of(caption) for caption in captions)
+
+    def add_word(self, word: str, init: str, num_vectors: int) -> nn.Parameter:
+        first = self._embedded(torch.tensor([number_of(init.lower())], device=self.positions.device))
+        self.added = nn.Parameter(first.detach().repeat(num_vectors, 1))
+        self.added_words = {word.lower(): range(NUM_ROWS**2, NUM_ROWS**2 + num_vectors)}
+        return self.added
 
     def prepare(self, samples: Samples) -> Int[Tensor, " batch length"]:
         assert samples.captions is not None
-        return tokenize(samples.captions, self.max_length)
+        return tokenize(samples.captions, self.max_length, self.added_words)
 
     def null(self, cond: Int[Tensor, " batch length"]) -> Int[Tensor, " batch length"]:
         """The empty caption: a begin and nothing else."""
@@ -88,11 +103,19 @@ class TextModule(nn.Module):
 
     def forward(self, cond: Int[Tensor, " batch length"]) -> Condition:
         mask = cond != PAD
-        x = self.first(cond // NUM_ROWS) + self.second(cond % NUM_ROWS) + self.positions
+        x = self._embedded(cond) + self.positions
         for block in self.blocks:
             x = block(x, mask)
         x = self.norm(x) * mask.unsqueeze(2)
         return Condition(tokens=x, mask=mask, pooled=x.sum(1) / mask.sum(1, keepdim=True))
+
+    def _embedded(self, cond: Int[Tensor, " *places"]) -> Float[Tensor, " *places width"]:
+        """The sum of a word's two rows, or an added word's vector of its own."""
+        if self.added is None:
+            return self.first(cond // NUM_ROWS) + self.second(cond % NUM_ROWS)
+        known, own = cond.clamp_max(NUM_ROWS**2 - 1), (cond - NUM_ROWS**2).clamp_min(0)
+        x = self.first(known // NUM_ROWS) + self.second(known % NUM_ROWS)
+        return torch.where((cond >= NUM_ROWS**2).unsqueeze(-1), F.embedding(own, self.added), x)
 
 
 class TextBlock(nn.Module):

@@ -153,3 +153,87 @@ def test_frozen_text_longer_than_its_positions_is_named(clip):
 def test_frozen_text_without_captions_is_refused(clip):
     with pytest.raises(ValueError, match=r"^conditioner\.FrozenText needs captions, but the data has none\."):
         FrozenText(path=str(clip)).build(DataSpec(channels=1, height=2, width=2))
+
+
+def taught(folder: Path, *, num_vectors: int = 1, init: str = "red"):
+    """The conditioner with '<thing>' beside it, its vectors away from their start."""
+    module = build(folder, max_length=8)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        module.add_word("<thing>", init, num_vectors).add_(torch.randn(num_vectors, 16, generator=generator))
+    return module
+
+
+def test_frozen_text_reads_an_added_word_as_one_of_its_own(folder, captioned):
+    module, enlarged = taught(folder), build(folder, max_length=8)
+    table = enlarged.borrowed.encoder.resize_token_embeddings(9, mean_resizing=False)
+    with torch.no_grad():
+        table.weight[8] = module.added[0]
+    cond = module.prepare(captioned("a <thing> square", "blue"))
+    assert cond[0, 0].tolist()[:5].count(8) == 1
+    mine, its = module(cond), enlarged(cond)
+    torch.testing.assert_close(mine.tokens, its.tokens)
+    assert mine.pooled is None or torch.allclose(mine.pooled, its.pooled)
+
+
+def test_frozen_text_starts_an_added_word_as_the_one_it_is_told(folder, captioned):
+    module = build(folder, max_length=8)
+    vectors = module.add_word("<thing>", "red", 1)
+    new, old = (module(module.prepare(captioned(caption))) for caption in ("a <thing> square", "a red square"))
+    assert torch.equal(new.tokens, old.tokens)
+    assert vectors.requires_grad
+
+
+def test_frozen_text_gives_a_gradient_to_an_added_word_alone(folder, captioned):
+    module = taught(folder)
+    module(module.prepare(captioned("a <thing>", "red"))).tokens.square().sum().backward()
+    assert dict(module.named_parameters()).keys() == {"added"} == module.state_dict().keys()
+    assert module.added.grad.abs().sum() > 0
+    assert all(one.grad is None for one in module.borrowed.encoder.parameters())
+
+
+def test_frozen_text_reads_other_words_as_before_it_was_taught(folder, captioned):
+    plain, module = build(folder, max_length=8), taught(folder)
+    conds = [one.prepare(captioned("a red square", "")) for one in (plain, module)]
+    assert torch.equal(*conds)
+    assert torch.equal(plain(conds[0]).tokens, module(conds[1]).tokens)
+
+
+def test_frozen_text_spells_a_word_of_several_vectors(folder, captioned):
+    module = taught(folder, num_vectors=2)
+    ids = module.prepare(captioned("a <thing>"))[0, 0].tolist()
+    assert [one for one in ids if one >= 8] == [8, 9]
+    before = module(module.prepare(captioned("a <thing>"))).tokens
+    with torch.no_grad():
+        module.added[1] += 1
+    assert not torch.equal(module(module.prepare(captioned("a <thing>"))).tokens, before)
+
+
+def test_clip_pools_at_its_end_where_that_has_the_largest_id(clip, tmp_path, captioned):
+    config = CLIPTextConfig.from_pretrained(clip, eos_token_id=2, bos_token_id=1)
+    encoder = CLIPTextModel(config)
+    encoder.save_pretrained(tmp_path)
+    save_tokenizer(tmp_path, "<s> $A </s>", pad="</s>")
+    module = build(tmp_path, max_length=8)
+    module.add_word("<thing>", "red", 1)
+    new, old = (module(module.prepare(captioned(caption))).pooled for caption in ("a <thing>", "a red"))
+    assert torch.equal(new, old)
+
+
+def test_frozen_text_knows_what_is_one_token(folder):
+    module = build(folder)
+    assert module.knows("red", ())
+    assert not any(module.knows(word, ("green",)) for word in ("green", "red square", "<thing>"))
+    module.add_word("<thing>", "red", 1)
+    assert module.knows("<thing>", ())
+
+
+def test_copies_of_a_taught_conditioner_have_vectors_of_their_own(folder, captioned):
+    module = taught(folder)
+    other = copy.deepcopy(module)
+    cond = module.prepare(captioned("a <thing>"))
+    before = module(cond).tokens
+    with torch.no_grad():
+        other.added.zero_()
+    assert torch.equal(module(cond).tokens, before)
+    assert not torch.equal(other(cond).tokens, before)
