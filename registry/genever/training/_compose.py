@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from genever.slots import (
     CodecModule,
     ConditionerModule,
+    Data,
     Dataset,
     Guidance,
     ImageConditionerModule,
@@ -29,7 +30,7 @@ from genever.training._method import Round
 from genever.training._regression import Regression
 from genever.training._stage import Stage
 from genever.training._world import World
-from genever.values import LatentSpec, RunName
+from genever.values import ConditionSpec, DataSpec, LatentSpec, RunName
 
 __all__ = ["Composition", "Tuned", "compose"]
 
@@ -45,13 +46,16 @@ class Tuned:
         reference: gives the model as it was before tuning: a frozen copy, or a view of it with its adapter off. A view
             holds no parameters of its own.
         export: writes what is worth keeping elsewhere into a folder.
-        merge: folds what was learned into the plain network, in place: nothing of the tuner is left in the model.
+        merge: folds what was learned into the plain network, in place: nothing of the tuner is left in the model. Raises
+            ValueError where the plain network has no place for it.
+        extend: adds to the base method what this tuner asks of it, such as a term on other samples.
     """
 
     learns: Mapping[str, nn.Parameter]
     reference: Callable[[], nn.Module]
     export: Callable[[Path], None]
     merge: Callable[[], None]
+    extend: Callable[[Regression], Regression] = lambda method: method
 
 
 class Start(Protocol):
@@ -85,6 +89,8 @@ class Composition:
         start_model: the start's model before tuning, frozen. None = not needed, or from scratch.
         tuned: what the tuner made of the model.
         runs: the runs that parts may name.
+        holds_start: the model has been given its start's weights: a run begins. False = it is resumed or opened, so its own
+            weights are still to be loaded, or there is no start.
     """
 
     stage: Stage
@@ -97,6 +103,7 @@ class Composition:
     model: Denoiser
     start_model: Denoiser | None = None
     runs: Runs | None = None
+    holds_start: bool = False
     tuned: Tuned = field(init=False)
     _rounds: Sequence[Round] = ()
     _once: dict[tuple[int, str], tuple[object, Any]] = field(default_factory=dict, init=False, repr=False)
@@ -150,6 +157,21 @@ class Composition:
             self._once[id(part), name] = (part, make())  # The part is kept too, so that no other can take its id.
         return self._once[id(part), name][1]
 
+    def on(self, data: Data) -> Composition:
+        """The same networks beside other data, for what judges them on it.
+
+        Raises:
+            ValueError: the networks are not made for such data.
+        """
+        return self.once(data, "composition", lambda: self._on(data))
+
+    def _on(self, data: Data) -> Composition:
+        train, validation = data.build("train"), data.build("validation")
+        _check_fit(train.spec, self.data.spec, self.conditioner.spec)
+        other = replace(self, data=train, validation=validation)
+        other.tuned = self.tuned
+        return other
+
     def field_of(self, model: nn.Module, cond: Tensor, guidance: Guidance | None = None) -> Field:
         """The field of a model under `cond`, on this stage's loss."""
         return Field(model, self.loss, cond, guidance=guidance, null=self.conditioner.null(cond))
@@ -186,14 +208,21 @@ class Composition:
     def _build_rounds(self) -> Sequence[Round]:
         if isinstance(self.conditioner, ImageConditionerModule):
             self.conditioner.check(self)
-        base = Regression(
+        plain = Regression(
             roles={"model": self.model},
             learns=self.tuned.learns,
             loss=self.loss,
             sampler=self.sampler,
             latent=self.latent,
         )
+        base = self.tuned.extend(plain)
         method = self.stage.aligner.align(base, self) if self.stage.aligner else base
+        if base.terms and (self.stage.distiller or not isinstance(method, Regression)):
+            slot = "distiller" if self.stage.distiller else "aligner"
+            raise ValueError(
+                f"train.tuner = {type(self.stage.tuner).__name__} adds to the loss of the base method, which train.{slot} = "
+                f"{type(getattr(self.stage, slot)).__name__} replaces. Do one in one stage and the other in the next."
+            )
         if self.stage.distiller is None:
             return [Round(name="train", start=lambda roles: method)]
         if not isinstance(method, Regression):
@@ -232,7 +261,8 @@ def compose(
     conditioner: Any = build("conditioner", lambda: stage.conditioner.build(data.spec))
     network = build("backbone", lambda: stage.backbone.build(codec.latent, conditioner.spec))
     model = Denoiser(network, conditioner)
-    if start is not None and device.type != "meta":
+    holds_start = start is not None and device.type != "meta"
+    if start is not None and holds_start:
         start.load(model)
     composition = Composition(
         stage=stage,
@@ -245,6 +275,7 @@ def compose(
         model=model,
         start_model=frozen_copy(model) if stage.distiller is not None and stage.start is not None else None,
         runs=runs,
+        holds_start=holds_start,
     )
     composition.tuned = stage.tuner.tune(composition)
     return composition
@@ -261,6 +292,19 @@ def _check_split(stage: Stage, world: World) -> None:
             f"train.batch_size = {stage.batch_size} in train.accumulate = {stage.accumulate} parts cannot be split among "
             f"{world.size} processes. Choose a batch size that is a multiple of {stage.accumulate * world.size}."
         )
+
+
+def _check_fit(given: DataSpec, wanted: DataSpec, condition: ConditionSpec) -> None:
+    sizes = [(spec.channels, spec.height, spec.width) for spec in (given, wanted)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"The model is to be judged on images of channels x height x width = {sizes[0]!r}, but those of train.data are "
+            f"{sizes[1]!r}. Name data of the same size."
+        )
+    if condition.text_width is not None and not given.captions:
+        raise ValueError("The model reads captions, but the data that it is to be judged on has none. Name data that has.")
+    if condition.num_classes is not None and given.num_classes is None:
+        raise ValueError("The model reads labels, but the data that it is to be judged on has none. Name data that has.")
 
 
 def build_seeded(seed: int, name: str, device: torch.device, build: Callable[[], nn.Module]) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genever.errors import UserError
-from genever.slots import Guidance, ImageConditionerModule, Solver
+from genever.slots import Data, Guidance, ImageConditionerModule, Solver
 from genever.training._compose import Composition
 from genever.training._denoiser import Field
 from genever.training._draws import derived_seed, normal_of_numbers
@@ -44,6 +44,22 @@ class Evaluation:
     step: int = 0
     batch_size: int | None = None
     _made: list[Samples] = field(default_factory=list)
+    _on: list[tuple[Data, Evaluation]] = field(default_factory=list)
+
+    def on(self, data: Data | None) -> Evaluation:
+        """The same model, asked for the labels and captions of other data. None = the stage's own.
+
+        Raises:
+            ValueError: the model is not made for such data.
+        """
+        if data is None:
+            return self
+        # Two metrics that name equal data share what is sampled for it.
+        for known, evaluation in self._on:
+            if known == data:
+                return evaluation
+        self._on.append((data, replace(self, composition=self.composition.on(data), _made=[], _on=[])))
+        return self._on[-1][1]
 
     @property
     def device(self) -> torch.device:
