@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
-from genever.slots import ClassifierModule, Encoder
+from genever.slots import ClassifierModule, Data, Encoder
 from genever.training import Evaluation
 
 from genever_plugins.metric.judge import accuracy_of, judge
@@ -22,15 +22,21 @@ class ClassAccuracy:
 
     Args:
         encoder: the classifier.
+        data: whose labels are asked for. None = the stage's. Name other data to learn what a model that was tuned on little
+            has forgotten.
+        prefix: of both names, where a stage measures this twice.
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("data.labels", "encoder.classifier")
-    measures: ClassVar[tuple[str, ...]] = ("class_accuracy", "classifier_accuracy")
+    measures: ClassVar[tuple[str, ...]] = ("{prefix}class_accuracy", "{prefix}classifier_accuracy")
 
     encoder: Encoder
+    data: Data | None = None
+    prefix: str = ""
 
     def measure(self, evaluation: Evaluation) -> dict[str, float]:
+        evaluation = evaluation.on(self.data)
         module = cast(ClassifierModule, judge(self.encoder, evaluation.composition))
         made = evaluation.generated()
         assert made.labels is not None
@@ -38,4 +44,4 @@ class ClassAccuracy:
         right = sum(
             int((module.logits(images.to(evaluation.device)).argmax(1).cpu() == labels).sum()) for images, labels in chunks
         )
-        return {"class_accuracy": right / len(made), **accuracy_of(module)}
+        return {f"{self.prefix}class_accuracy": right / len(made), **accuracy_of(module, self.prefix)}

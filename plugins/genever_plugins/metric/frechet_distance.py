@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 import torch
 from annotated_types import Ge
-from genever.slots import Encoder
+from genever.slots import Data, Encoder
 from genever.training import Composition, Evaluation
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ class FrechetDistance:
     Args:
         encoder: whose features of whole images are compared.
         num_real: at most so many real images of each split, the first ones.
+        data: whose labels or captions are asked for, and whose images are the real ones. None = the stage's. Name other data
+            to learn what a model that was tuned on little has forgotten, or to compare with more than it has seen.
+        prefix: of both names, where a stage measures this twice.
 
     References:
         Heusel et al., GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium, 2017, eq. (6).
@@ -43,17 +46,20 @@ class FrechetDistance:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    measures: ClassVar[tuple[str, ...]] = ("fd", "classifier_accuracy")
+    measures: ClassVar[tuple[str, ...]] = ("{prefix}fd", "{prefix}classifier_accuracy")
 
     encoder: Encoder
     num_real: Annotated[int, Ge(2)] = 10000
+    data: Data | None = None
+    prefix: str = ""
 
     def measure(self, evaluation: Evaluation) -> dict[str, float]:
+        evaluation = evaluation.on(self.data)
         composition = evaluation.composition
         module = judge(self.encoder, composition)
         real = composition.once(self, "real", lambda: Gaussian.of(self._real_features(composition)))
         made = Gaussian.of(features(module, evaluation.generated().images, composition.device))
-        return {"fd": frechet_distance(made, real), **accuracy_of(module)}
+        return {f"{self.prefix}fd": frechet_distance(made, real), **accuracy_of(module, self.prefix)}
 
     def _real_features(self, composition: Composition) -> Float[Tensor, " num features"]:
         module, found = judge(self.encoder, composition), []

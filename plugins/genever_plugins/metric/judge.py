@@ -25,9 +25,9 @@ def judge(encoder: Encoder, composition: Composition) -> EncoderModule:
     return composition.once(encoder, "judge", build)
 
 
-def accuracy_of(module: EncoderModule) -> dict[str, float]:
+def accuracy_of(module: EncoderModule, prefix: str = "") -> dict[str, float]:
     """How good a judge is itself, where it knows."""
-    return {"classifier_accuracy": module.accuracy} if isinstance(module, ClassifierModule) else {}
+    return {f"{prefix}classifier_accuracy": module.accuracy} if isinstance(module, ClassifierModule) else {}
 
 
 @torch.no_grad()

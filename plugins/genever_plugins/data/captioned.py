@@ -1,0 +1,57 @@
+"""Other data's images with captions of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal, NoReturn
+
+from annotated_types import MinLen
+from genever.slots import Data, Dataset
+from genever.values import DataSpec, Samples
+from torch import Tensor
+
+__all__ = ["Captioned"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Captioned:
+    """Other data's images, which captions of one's own describe: what they all show, with a new word for it, say.
+
+    Image number i has caption number i mod their number, in both splits. Labels stay as they are.
+
+    Args:
+        data: whose images they are.
+        captions: such as 'a photo of <thing>'.
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ("captions", "data.*")
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    data: Data
+    captions: Annotated[Sequence[str], MinLen(1)]
+
+    def build(self, split: Literal["train", "validation"]) -> Described:
+        return Described(self.data.build(split), tuple(self.captions))
+
+
+class Described:
+    """`genever.slots.Dataset` of another one's images with these captions."""
+
+    def __init__(self, dataset: Dataset, captions: tuple[str, ...]) -> None:
+        self.dataset = dataset
+        self.captions = captions
+        self.spec: DataSpec = replace(dataset.spec, captions=True)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def fetch(self, indices: Sequence[int]) -> Samples:
+        captions = tuple(self.captions[index % len(self.captions)] for index in indices)
+        return replace(self.dataset.fetch(indices), captions=captions)
+
+    def verify(self, images: Tensor, samples: Samples) -> NoReturn:
+        """Raises ValueError: whoever verifies its own captions does not know these."""
+        raise ValueError(
+            "data.Captioned cannot verify images: its captions are not those of its data. Leave out what asks it to."
+        )
