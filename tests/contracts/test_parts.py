@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "backbone.UViT": lambda pretrained: {"width": 32, "depth": 3, "heads": 2},
     "codec.AutoencoderKL": lambda pretrained: {"path": pretrained.autoencoder},
     "conditioner.FrozenText": lambda pretrained: {"path": pretrained.clip, "max_length": 8},
+    "data.Captioned": lambda pretrained: {"captions": ("a <thing>", "a low one")},
     "data.ImageFolder": lambda pretrained: {"path": pretrained.images, "height": 8, "width": 8},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
@@ -50,12 +51,20 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "solver.DDIM": lambda pretrained: {"eta": 1.0, "num_steps": 20},
     "solver.RandomWindow": lambda pretrained: {"solver": part("solver.FlowSDE")},
     "solver.SlidingWindow": lambda pretrained: {"solver": part("solver.FlowSDE")},
+    "tuner.DreamBooth": lambda pretrained: {"labels": (0, 2), "num_prior": 6},
+    "tuner.TextualInversion": lambda pretrained: {"placeholder": "<thing>", "init": "low"},
 }
 
 #: What the stage is of which a part is tried, where a toy will not do.
 STAGES: dict[str, Mapping[str, Any]] = {
     "encoder.Pretrained": {"data": ToyData(channels=3)},
     "metric.Upsampled": {"conditioner": part("conditioner.LowResolution")},
+    "tuner.DreamBooth": {"start": "toy"},
+    "tuner.TextualInversion": {
+        "start": "toy",
+        "conditioner": part("conditioner.Text", width=8, heads=2, depth=1, max_length=8),
+        "data": part("data.Captioned", data=ToyData(), captions=("a <thing>", "a low one")),
+    },
 }
 
 

@@ -13,5 +13,7 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     """Offer the tuners."""
+    registry.add("tuner.DreamBooth", "genever_plugins.tuner.dream_booth:DreamBooth")
     registry.add("tuner.Full", "genever_plugins.tuner.full:Full")
     registry.add("tuner.LoRA", "genever_plugins.tuner.lora:LoRA")
+    registry.add("tuner.TextualInversion", "genever_plugins.tuner.textual_inversion:TextualInversion")

@@ -138,6 +138,19 @@ def test_run_goes_on_with_another_number_of_processes(compose: Compose, parallel
         assert ours == pytest.approx(theirs, rel=1e-3)
 
 
+def test_run_goes_on_without_the_start_that_made_its_prior(compose: Compose, start: RunDirectory) -> None:
+    lines = f"{METHODS['dreambooth']}\ntrain.steps = 8"
+    whole, run = compose(lines, started=True), compose(lines, started=True)
+    assert train_together(whole.path, 1) == [0]
+    train_two_steps(run, 1)
+    gone = start.path.rename(start.path.with_name("gone"))
+    try:
+        assert train_together(run.path, 1) == [0]
+    finally:
+        gone.rename(start.path)
+    assert_same_bits(run, whole)
+
+
 def train_two_steps(run: RunDirectory, size: int) -> None:
     """Stops a run after it saved once more, by a copy of it whose stage ends there."""
     frozen, saved = run.resolved.read_text(), run.saved_steps()
