@@ -115,8 +115,7 @@ class UNetNetwork(nn.Module):
         else:
             self.unet = UNet2DModel(**shared, attention_head_dim=part.head_width)
         if condition.image_channels:
-            width = self.unet.time_embedding.linear_2.out_features
-            self.unet.class_embedding = ClassAndLevel(self.unet.class_embedding, width)
+            _give_level(self.unet)
         if part.recompute:
             self.unet.enable_gradient_checkpointing()
         for parameter in self.unet.conv_out.parameters():
@@ -138,6 +137,10 @@ class UNetNetwork(nn.Module):
         labels: Any = condition.classes if condition.image is None else (condition.classes, condition.image_level)
         (output,) = self.unet(beside(x, condition), times, class_labels=labels, return_dict=False, **text)
         return output, ()
+
+
+def _give_level(unet: Any) -> None:
+    unet.class_embedding = ClassAndLevel(unet.class_embedding, unet.time_embedding.linear_2.out_features)
 
 
 def _blocks(has_attention: Sequence[bool], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

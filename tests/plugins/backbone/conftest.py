@@ -19,6 +19,9 @@ SPECS = {
     "text": ConditionSpec(text_width=TEXT_WIDTH, text_length=LENGTH, pooled_width=TEXT_WIDTH),
     "classes and text": ConditionSpec(num_classes=NUM_CLASSES, text_width=TEXT_WIDTH, text_length=LENGTH),
     "unpooled text": ConditionSpec(text_width=TEXT_WIDTH, text_length=LENGTH),
+    "image": ConditionSpec(image_channels=2),
+    "classes, image": ConditionSpec(num_classes=NUM_CLASSES, image_channels=2),
+    "text, image": ConditionSpec(text_width=TEXT_WIDTH, text_length=LENGTH, pooled_width=TEXT_WIDTH, image_channels=2),
 }
 
 

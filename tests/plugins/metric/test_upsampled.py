@@ -33,7 +33,7 @@ def evaluation(toy, num=60, **part):
 
 def enlarged(image, side):
     """Pillow's own bicubic interpolation."""
-    rows = [np.asarray(Image.fromarray(one.numpy()).resize((side, side), Image.Resampling.BICUBIC)) for one in image]
+    rows = [np.array(Image.fromarray(one.numpy()).resize((side, side), Image.Resampling.BICUBIC)) for one in image]
     return torch.from_numpy(np.stack(rows)).clamp(-1, 1)
 
 
