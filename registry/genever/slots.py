@@ -38,6 +38,8 @@ __all__ = [
     "Encoder",
     "EncoderModule",
     "Guidance",
+    "Head",
+    "HeadedAligner",
     "ImageConditionerModule",
     "Loss",
     "Metric",
@@ -405,6 +407,28 @@ class Aligner(Protocol):
     """Maps a Method to a Method: adds a term on features, or rebuilds the step around a reward or a preference."""
 
     def align(self, method: Regression, composition: Composition) -> Method: ...
+
+
+@runtime_checkable
+class Head(Protocol):
+    """A small network, an `nn.Module`, that reads one block's features: a part of the model, averaged and saved with it.
+
+    Attributes:
+        tap: the block, counted from 1.
+    """
+
+    tap: int
+
+    def __call__(self, features: Float[Tensor, " batch tokens width"]) -> Tensor: ...
+
+
+@runtime_checkable
+class HeadedAligner(Aligner, Protocol):
+    """An aligner that gives the model heads. It is the stage's own; within another aligner it gives none."""
+
+    def heads(self, network: Network) -> Mapping[str, nn.Module]:
+        """Each a `Head`, by the name under which the model is asked for what it makes of its block."""
+        ...
 
 
 @runtime_checkable

@@ -7,14 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from genever.parts import load_catalog
-from genever.testing import Case, Contract, ToyData, contracts_of
+from genever.testing import Case, Contract, ToyData, ToyReward, contracts_of, toy_composition
+from genever.training import Composition
 
 CATALOG = load_catalog()
 
 
 def part(name: str, **given: Any) -> Any:
     return Case(catalog=CATALOG, name=name, given=given).part()
+
+
+class Preferring:
+    """`genever.training.Runs`: every name is that of a reward model whose head has left zero."""
+
+    def open(self, name: str, device: torch.device) -> Composition:
+        composition = toy_composition(aligner=part("aligner.BradleyTerry"))
+        head = composition.model.get_parameter("heads.reward.linear.weight")
+        torch.nn.init.normal_(head, generator=torch.Generator().manual_seed(0))
+        return composition
 
 
 #: What a part cannot be tried without, or what makes it small enough to be tried often.
@@ -40,6 +52,8 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
     "metric.Upsampled": lambda pretrained: {"metric": part("metric.Reward", reward=part("reward.Ink"))},
+    "metric.PairAccuracy": lambda pretrained: {"utility": ToyReward()},
+    "reward.Learned": lambda pretrained: {"run": "toy/reward"},
     "rewriter.LanguageModel": lambda pretrained: {"path": pretrained.language_model, "max_new_tokens": 3},
     "rewriter.Phrases": lambda pretrained: {
         "phrases": ("{article} {kind}",),
@@ -58,7 +72,9 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
 #: What the stage is of which a part is tried, where a toy will not do.
 STAGES: dict[str, Mapping[str, Any]] = {
     "encoder.Pretrained": {"data": ToyData(channels=3)},
+    "metric.PairAccuracy": {"aligner": part("aligner.BradleyTerry")},
     "metric.Upsampled": {"conditioner": part("conditioner.LowResolution")},
+    "reward.Learned": {"runs": Preferring()},
     "tuner.DreamBooth": {"start": "toy"},
     "tuner.TextualInversion": {
         "start": "toy",

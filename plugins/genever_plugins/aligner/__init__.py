@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     """Offer the aligners."""
+    registry.add("aligner.BradleyTerry", "genever_plugins.aligner.bradley_terry:BradleyTerry")
     registry.add("aligner.Dispersive", "genever_plugins.aligner.dispersive:Dispersive")
     registry.add("aligner.FlowGRPO", "genever_plugins.aligner.flow_grpo:FlowGRPO")
     registry.add("aligner.IREPA", "genever_plugins.aligner.irepa:IREPA")
     registry.add("aligner.LearnedUncertainty", "genever_plugins.aligner.learned_uncertainty:LearnedUncertainty")
+    registry.add("aligner.PlackettLuce", "genever_plugins.aligner.plackett_luce:PlackettLuce")
     registry.add("aligner.REPA", "genever_plugins.aligner.repa:REPA")
     registry.add("aligner.SelfAlignment", "genever_plugins.aligner.self_alignment:SelfAlignment")
     registry.add("aligner.Together", "genever_plugins.aligner.together:Together")

@@ -15,6 +15,7 @@ def register_parts(registry: Registry) -> None:
     registry.add("metric.ClassAccuracy", "genever_plugins.metric.class_accuracy:ClassAccuracy")
     registry.add("metric.Diversity", "genever_plugins.metric.diversity:Diversity")
     registry.add("metric.FrechetDistance", "genever_plugins.metric.frechet_distance:FrechetDistance")
+    registry.add("metric.PairAccuracy", "genever_plugins.metric.pair_accuracy:PairAccuracy")
     registry.add("metric.Reward", "genever_plugins.metric.reward:Reward")
     registry.add("metric.Straightness", "genever_plugins.metric.straightness:Straightness")
     registry.add("metric.Upsampled", "genever_plugins.metric.upsampled:Upsampled")

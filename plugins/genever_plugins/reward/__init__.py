@@ -14,4 +14,5 @@ if TYPE_CHECKING:
 def register_parts(registry: Registry) -> None:
     registry.add("reward.ClassProbability", "genever_plugins.reward.class_probability:ClassProbability")
     registry.add("reward.Ink", "genever_plugins.reward.ink:Ink")
+    registry.add("reward.Learned", "genever_plugins.reward.learned:Learned")
     registry.add("reward.VerifiedCaption", "genever_plugins.reward.verified_caption:VerifiedCaption")

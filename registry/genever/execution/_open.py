@@ -48,7 +48,8 @@ class Start:
         """Raises ValueError where the architectures differ."""
         opened = open_run(self.run, self.catalog, device=torch.device("cpu"))
         opened.composition.tuned.merge()
-        given, wanted = opened.model.state_dict(), model.state_dict()
+        there, here = opened.model.state_dict(), model.state_dict()
+        given, wanted = _without_single_heads(there, here), _without_single_heads(here, there)
         shapes = {key: tuple(value.shape) for key, value in given.items()}
         differing = [key for key in wanted if shapes.get(key) != tuple(wanted[key].shape)] + [
             *(given.keys() - wanted.keys())
@@ -60,7 +61,12 @@ class Start:
                 f"{shapes.get(key, 'absent')} there and {tuple(wanted[key].shape) if key in wanted else 'absent'} here. "
                 "Leave train.backbone and train.conditioner out, so that they are taken over from the start."
             )
-        model.load_state_dict(given)
+        model.load_state_dict(given, strict=False)
+
+
+def _without_single_heads(state: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A head that only one of two models has is left behind, or starts fresh."""
+    return {name: tensor for name, tensor in state.items() if name in other or not name.startswith("heads.")}
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Case:
     Args:
         name: its full name.
         given: values of some of its parameters.
-        stage: parts of the stage that it is tried on, in place of toys.
+        stage: parts of the stage that it is tried on, in place of toys, and the `runs` that parts may name.
         folder: an empty folder to write to.
     """
 

@@ -41,7 +41,8 @@ def conformance(
     Args:
         name: the part's full name; its plugin is installed.
         arguments: makes values of its parameters from an empty folder, for parts that read files.
-        stage: parts of the stage that it is tried on, such as {"data": Shapes()}. None = toys.
+        stage: parts of the stage that it is tried on, such as {"data": Shapes()}, and the "runs" that parts may name
+            (`genever.training.Runs`). None = toys.
         given: values of its parameters. What is required and not given gets a toy.
 
     Raises:

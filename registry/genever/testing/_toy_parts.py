@@ -37,9 +37,9 @@ _NAMES = ("low", "middle", "high")
 
 @dataclass(frozen=True, kw_only=True)
 class ToyData:
-    """Small images whose brightness is their class, with a label and a caption each."""
+    """Small images whose brightness is their class, with a label, a caption and another image of its class each."""
 
-    provides: ClassVar[tuple[str, ...]] = ("labels", "captions", "verifiable")
+    provides: ClassVar[tuple[str, ...]] = ("labels", "captions", "verifiable", "candidates")
 
     channels: int = 2
     side: int = 4
@@ -68,7 +68,9 @@ class ToyDataset:
         chosen = list(indices)
         labels = self.labels[chosen]
         captions = tuple(f"a {_NAMES[label]} one" for label in labels.tolist())
-        return Samples(images=self.images[chosen], labels=labels, captions=captions)
+        others = self.images[[(one + len(_NAMES)) % len(self) for one in chosen]]
+        candidates = torch.stack([self.images[chosen], others], dim=1)
+        return Samples(images=self.images[chosen], labels=labels, captions=captions, candidates=candidates)
 
     def verify(self, images: Tensor, samples: Samples) -> Tensor:
         assert samples.labels is not None

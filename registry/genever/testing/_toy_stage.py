@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from genever.testing import _toy_parts as toys
-from genever.training import Composition, Method, Stage, compose
+from genever.training import Composition, Method, Runs, Stage, compose
 
 __all__ = ["take_steps", "toy_composition", "toy_stage"]
 
@@ -32,12 +32,16 @@ def toy_stage(**parts: Any) -> Stage:
     return Stage(**{**defaults, **parts})
 
 
-def toy_composition(**parts: Any) -> Composition:
-    """The networks of a stage of toys on the CPU. A stage with a distiller starts from a run whose weights are random."""
+def toy_composition(*, runs: Runs | None = None, **parts: Any) -> Composition:
+    """The networks of a stage of toys on the CPU. A stage with a distiller starts from a run whose weights are random.
+
+    Args:
+        runs: opens the runs that parts name. None = there are none.
+    """
     if "distiller" in parts:
         parts = {"start": "toy", **parts}
     start = _RandomStart() if parts.get("start") else None
-    return compose(toy_stage(**parts), device=torch.device("cpu"), start=start)
+    return compose(toy_stage(**parts), device=torch.device("cpu"), start=start, runs=runs)
 
 
 class _RandomStart:

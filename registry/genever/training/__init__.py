@@ -9,7 +9,7 @@ from genever.training._checkpoint import (
     prune_checkpoints,
     read_index,
 )
-from genever.training._compose import Composition, Tuned, build_seeded, compose, frozen_copy
+from genever.training._compose import Composition, Runs, Tuned, build_seeded, compose, frozen_copy
 from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import Draws, derived_seed, normal_of_numbers
 from genever.training._evaluation import Evaluation, asked_for, sample
@@ -22,6 +22,7 @@ from genever.training._nonfinite import NonFiniteError
 from genever.training._posthoc import Mixture, Snapshot, mix, mixed_weights
 from genever.training._regression import Forward, Regression, Term
 from genever.training._resize import resized
+from genever.training._scorer import Scorer
 from genever.training._stage import Stage
 from genever.training._world import Agreement, World
 
@@ -41,7 +42,9 @@ __all__ = [
     "NonFiniteError",
     "Regression",
     "Round",
+    "Runs",
     "Saver",
+    "Scorer",
     "Snapshot",
     "Stage",
     "Stopped",

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,10 @@ from genever.slots import (
     Data,
     Dataset,
     Guidance,
+    HeadedAligner,
     ImageConditionerModule,
     Loss,
+    Network,
     Sampler,
     Solver,
 )
@@ -32,7 +34,7 @@ from genever.training._stage import Stage
 from genever.training._world import World
 from genever.values import ConditionSpec, DataSpec, LatentSpec, RunName
 
-__all__ = ["Composition", "Tuned", "compose"]
+__all__ = ["Composition", "Runs", "Tuned", "compose"]
 
 Made = TypeVar("Made")
 
@@ -260,7 +262,8 @@ def compose(
     codec: Any = build("codec", lambda: stage.codec.build(data.spec)).requires_grad_(False).eval()
     conditioner: Any = build("conditioner", lambda: stage.conditioner.build(data.spec))
     network = build("backbone", lambda: stage.backbone.build(codec.latent, conditioner.spec))
-    model = Denoiser(network, conditioner)
+    heads = build("heads", lambda: nn.ModuleDict(_heads(stage, network)))
+    model = Denoiser(network, conditioner, cast(nn.ModuleDict, heads))
     holds_start = start is not None and device.type != "meta"
     if start is not None and holds_start:
         start.load(model)
@@ -305,6 +308,10 @@ def _check_fit(given: DataSpec, wanted: DataSpec, condition: ConditionSpec) -> N
         raise ValueError("The model reads captions, but the data that it is to be judged on has none. Name data that has.")
     if condition.num_classes is not None and given.num_classes is None:
         raise ValueError("The model reads labels, but the data that it is to be judged on has none. Name data that has.")
+
+
+def _heads(stage: Stage, network: nn.Module) -> Mapping[str, nn.Module]:
+    return stage.aligner.heads(cast(Network, network)) if isinstance(stage.aligner, HeadedAligner) else {}
 
 
 def build_seeded(seed: int, name: str, device: torch.device, build: Callable[[], nn.Module]) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,22 +24,30 @@ class Denoiser(nn.Module):
     Args:
         network: `genever.slots.Network`.
         conditioner: `genever.slots.ConditionerModule`.
+        heads: `genever.slots.Head` by name. None = none.
     """
 
-    def __init__(self, network: nn.Module, conditioner: nn.Module) -> None:
+    def __init__(self, network: nn.Module, conditioner: nn.Module, heads: nn.ModuleDict | None = None) -> None:
         super().__init__()
         self.network = network
         self.conditioner = conditioner
+        self.heads = nn.ModuleDict() if heads is None else heads
 
-    def forward(self, x: Tensor, t: Tensor, cond: Tensor, taps: Sequence[int] = ()) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(
+        self, x: Tensor, t: Tensor, cond: Tensor, taps: Sequence[int | str] = ()
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The raw output [batch, channels, height, width] and the features of the taps.
 
         Args:
             x: what `Loss.inputs` makes of x_t.
             t: what `Loss.inputs` makes of t [batch].
             cond: what the conditioner's `prepare` made of the samples.
+            taps: blocks, counted from 1, or names of heads: what a head makes of its block stands in the block's place.
         """
-        return self.network(x, t, _on_grid(self.conditioner(cond), x), taps=taps)
+        heads: list[Any] = [self.heads[tap] if isinstance(tap, str) else None for tap in taps]
+        blocks = [head.tap if head else tap for head, tap in zip(heads, taps, strict=True)]
+        output, features = self.network(x, t, _on_grid(self.conditioner(cond), x), taps=blocks)
+        return output, tuple(head(one) if head else one for head, one in zip(heads, features, strict=True))
 
 
 def _on_grid(condition: Condition, x: Tensor) -> Condition:

@@ -1,0 +1,129 @@
+"""A model with a head that scores images learns from ranked candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from genever.slots import Network, Reward
+from genever.training import Batch, Composition, Feed, Method, Regression, Scorer, Update, named_parameters
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genever_plugins.aligner.preferences import Preferences, pair_differences, repeated
+
+__all__ = ["Likelihood", "RewardHead", "RewardTraining", "reward_head", "reward_training"]
+
+#: -log p of each sample's ranking [batch], given scores, utilities and luck, uniform in [0, 1): [batch, num] each.
+Likelihood = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class RewardHead(nn.Module):
+    """`genever.slots.Head`: a number for an image, linear in the mean of its normalised tokens; 0 at first.
+
+    It computes in full precision under any autocast, so that scores which are nearly equal are told apart.
+    """
+
+    def __init__(self, tap: int, width: int) -> None:
+        super().__init__()
+        self.tap = tap
+        self.norm = nn.LayerNorm(width)
+        self.linear = nn.Linear(width, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Float[Tensor, " batch tokens width"]) -> Float[Tensor, " batch"]:
+        with torch.autocast(features.device.type, enabled=False):
+            tokens = self.norm(features.to(self.norm.weight.dtype))
+            return self.linear(tokens.mean(1)).squeeze(1)
+
+
+def reward_head(network: Network, tap: int | None, parameter: str) -> dict[str, nn.Module]:
+    """The head by its name.
+
+    Args:
+        tap: the block that it reads. None = the last.
+        parameter: the full name of `tap`.
+
+    Raises:
+        ValueError: there is no such block.
+    """
+    tap = network.num_blocks if tap is None else tap
+    if not 1 <= tap <= network.num_blocks:
+        raise ValueError(f"{parameter} = {tap} is not a block of this backbone. Choose one of 1 .. {network.num_blocks}.")
+    return {Scorer.head: RewardHead(tap, network.feature_width)}
+
+
+def reward_training(
+    likelihood: Likelihood, utility: Reward | None, method: Regression, composition: Composition, name: str
+) -> Method:
+    """The method that learns a head which composing the stage has given to the model.
+
+    Args:
+        name: the full name of the aligner.
+
+    Raises:
+        ValueError: the aligner is not the stage's own.
+    """
+    heads = composition.model.heads
+    if Scorer.head not in heads:
+        raise ValueError(
+            f"{name} stands within another aligner, but nothing of that counts for it. Let it be train.aligner."
+        )
+    head = named_parameters({f"model.heads.{Scorer.head}": heads[Scorer.head]}, f"model.heads.{Scorer.head}")
+    return RewardTraining(
+        roles={"model": method.model},
+        learns={**method.learns, **head},
+        likelihood=likelihood,
+        scorer=Scorer(model=method.model, composition=composition),
+        preferences=Preferences(None if utility is None else utility.build(composition)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardTraining:
+    """`genever.training.Method`: the likelihood of each sample's ranking, given the scores of its candidates."""
+
+    roles: Mapping[str, nn.Module]
+    learns: Mapping[str, nn.Parameter]
+    likelihood: Likelihood
+    scorer: Scorer
+    preferences: Preferences
+    frozen: frozenset[str] = frozenset()
+
+    def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
+        return {"model": self.learns}
+
+    def updates(self, data: Feed, step: int) -> Iterator[Update]:
+        for part in range(data.accumulate):
+            batch, seen = next(data), dict[str, Tensor]()
+            yield Update(
+                lambda batch=batch, seen=seen: self.losses(batch, seen),
+                step=part == data.accumulate - 1,
+                scale=1 / data.accumulate,
+                report=lambda seen=seen: seen,
+            )
+
+    def losses(self, batch: Batch, seen: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Notes in `seen` what is logged."""
+        assert batch.samples.candidates is not None
+        images = batch.samples.candidates.to(batch.x_1.device)
+        num, candidates = images.shape[1], repeated(batch.samples, images)
+        utilities = self.preferences(candidates, num)
+        scores = self.scorer(candidates.images, candidates).view(-1, num)
+        seen |= {"pair_accuracy": pair_accuracy(scores.detach(), utilities), "score_std": scores.detach().std()}
+        return {"ranking": self.likelihood(scores, utilities, batch.draws.uniform("ties", (num,))).mean()}
+
+    def after(self, group: str, step: int) -> None: ...
+
+    def state_dict(self) -> dict[str, object]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        assert not state, f"unexpected method state: {sorted(state)}"
+
+
+def pair_accuracy(scores: Float[Tensor, " batch num"], utilities: Float[Tensor, " batch num"]) -> Float[Tensor, ""]:
+    """The share of pairs whose better one scores higher; equal ones in either count half."""
+    return (1 + (pair_differences(scores).sign() * pair_differences(utilities).sign()).mean()) / 2
