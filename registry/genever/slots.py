@@ -471,7 +471,7 @@ class Guidance(Protocol):
 class Metric(Protocol):
     """Judges what a model makes. It declares by `measures` the names of its numbers.
 
-    In a name '{prefix}' is the value of its parameter prefix, and '{metric.*}' each name of the metric that its parameter is.
+    In a name '{prefix}' is the value of its parameter prefix, and '{metric.*}' each name of the metric that it names.
     """
 
     def measure(self, evaluation: Evaluation) -> Mapping[str, float]:
