@@ -9,9 +9,13 @@ from genever_plugins.path.ve import VE
 from genever_plugins.path.vp_cosine import VPCosine
 from genever_plugins.path.vp_linear import VPLinear
 from genever_plugins.solver.ancestral import Ancestral
+from genever_plugins.solver.constant_sde import ConstantSDE
+from genever_plugins.solver.cps import CPS
 from genever_plugins.solver.ddim import DDIM
 from genever_plugins.solver.euler import Euler
 from genever_plugins.solver.flow_sde import FlowSDE
+from genever_plugins.solver.random_window import RandomWindow
+from genever_plugins.solver.sliding_window import SlidingWindow
 from scipy.stats import kstest
 from torch import Tensor
 
@@ -51,10 +55,87 @@ def test_flow_sde_keeps_the_marginals_of_the_ode(
     assert kstest(x[:, 0].numpy(), field.below).statistic < tolerance
 
 
-def test_flow_sde_without_noise_is_euler(mixture: Any, noise: Tensor, generator: torch.Generator) -> None:
+@pytest.mark.parametrize(
+    "solver",
+    [
+        ConstantSDE(num_steps=200),
+        ConstantSDE(num_steps=200, eta=1.0),
+        DDIM(num_steps=200, eta=1.0),
+        RandomWindow(solver=FlowSDE(num_steps=200), size=60),
+        SlidingWindow(solver=ConstantSDE(num_steps=200, eta=1.0), first=100, size=50),
+    ],
+    ids=str,
+)
+def test_solver_with_probabilities_keeps_the_marginals_of_the_ode(
+    solver: Any, mixture: Any, noise: Tensor, generator: torch.Generator
+) -> None:
     field = mixture(Linear())
-    sde = FlowSDE(num_steps=9, noise_level=0.0, shift=2.0)(field, noise, generator=generator)
-    torch.testing.assert_close(sde, Euler(num_steps=9, shift=2.0)(field, noise, generator=generator))
+    x = solver(field, noise[:8000], generator=generator)
+    assert kstest(x[:, 0].numpy(), field.below).statistic < 0.025
+
+
+@pytest.mark.parametrize("num_steps", [20, 100, 200])
+def test_cps_does_not_keep_the_marginals_however_many_steps_there_are(
+    num_steps: int, mixture: Any, noise: Tensor, generator: torch.Generator
+) -> None:
+    field = mixture(Linear())
+    x = CPS(num_steps=num_steps)(field, noise[:8000], generator=generator)
+    assert kstest(x[:, 0].numpy(), field.below).statistic > 0.05
+    assert float(x[x > -0.5].std()) < 0.25  # Data around 1 has a standard deviation of 0.3.
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        FlowSDE(num_steps=9, noise_level=0.0, shift=2.0),
+        ConstantSDE(num_steps=9, eta=0.0, shift=2.0),
+        CPS(num_steps=9, noise_level=0.0, shift=2.0),
+        DDIM(num_steps=9, eta=0.0, shift=2.0),
+    ],
+    ids=str,
+)
+def test_solver_without_noise_is_euler_and_has_no_noisy_step(
+    solver: Any, mixture: Any, noise: Tensor, generator: torch.Generator
+) -> None:
+    field = mixture(Linear())
+    euler = Euler(num_steps=9, shift=2.0)(field, noise, generator=generator)
+    torch.testing.assert_close(solver(field, noise, generator=generator), euler, rtol=1e-5, atol=1e-6)
+    assert not solver.noisy_steps(0, seed=0)
+
+
+def test_constant_sde_step_is_the_published_one(mixture: Any, noise: Tensor) -> None:
+    """In DanceGRPO's own terms: sigma = 1 - t, dsigma < 0, velocity from data to noise."""
+    field, i, eta = mixture(Linear()), 4, 0.3
+    sigma, dsigma = 0.6, -0.1
+    v = -field.velocity(noise, 1 - sigma)
+    score = -(noise - (noise - sigma * v) * (1 - sigma)) / sigma**2
+    found, std = ConstantSDE(num_steps=10, eta=eta).step(field, noise, i)
+    torch.testing.assert_close(found, noise + dsigma * v - eta**2 / 2 * score * dsigma, rtol=1e-5, atol=1e-5)
+    assert float(std) == pytest.approx(eta * math.sqrt(-dsigma), rel=1e-5)
+
+
+def test_cps_step_and_probability_are_the_published_ones(mixture: Any, noise: Tensor) -> None:
+    """In the authors' terms: sigma = 1 - t, velocity from data to noise, noise of sigma' sin(noise_level pi / 2)."""
+    field, solver, i = mixture(Linear()), CPS(num_steps=10, noise_level=0.8), 4
+    sigma, after = 0.6, 0.5
+    v, spread = -field.velocity(noise, 1 - sigma), after * math.sin(0.4 * math.pi)
+    mean = (noise - sigma * v) * (1 - after) + (noise + v * (1 - sigma)) * math.sqrt(after**2 - spread**2)
+    found, std = solver.step(field, noise, i)
+    torch.testing.assert_close(found, mean, rtol=1e-5, atol=1e-5)
+    assert float(std) == pytest.approx(spread, rel=1e-5)
+    images = noise[:12].view(2, 3, 1, 2)
+    log_prob = solver.log_prob(images, torch.full_like(images, 0.5), std)
+    torch.testing.assert_close(log_prob, -((images - 0.5) ** 2).mean((1, 2, 3)).float())
+
+
+@pytest.mark.parametrize("path", PATHS, ids=str)
+def test_ddim_repeats_itself_step_by_step(path: Path, mixture: Any, noise: Tensor, generator: torch.Generator) -> None:
+    field, solver, twin = mixture(path), DDIM(num_steps=6, eta=1.0), torch.Generator().manual_seed(1)
+    x = path.sigma(torch.tensor(path.start)) * noise
+    for i in range(6):
+        mean, std = solver.step(field, x, i)
+        x = mean + std * torch.randn(x.shape, generator=twin, dtype=x.dtype)
+    assert x.equal(solver(field, noise, generator=generator))
 
 
 def test_flow_sde_step_is_the_published_one(mixture: Any, noise: Tensor) -> None:

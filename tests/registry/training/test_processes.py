@@ -41,8 +41,9 @@ METHODS = {
     "dmd": "train.distiller = @DMD()\nDMD.critic_updates = 2",
     "progressive": "train.distiller = @ProgressiveDistillation()\nProgressiveDistillation.start_steps = 4",
     "dreambooth": "train.tuner = @DreamBooth()\nDreamBooth.labels = (0, 1, 2)\nDreamBooth.num_prior = 6",
-    "grpo": "train.aligner = @FlowGRPO()\nFlowGRPO.reward = @Ink()\nFlowGRPO.solver = @FlowSDE()\n"
-    "FlowSDE.num_steps = 3\nFlowGRPO.group_size = 4",
+    "grpo": "train.aligner = @FlowGRPO()\nFlowGRPO.reward = @Ink()\nFlowGRPO.solver = @RandomWindow()\n"
+    "RandomWindow.solver = @FlowSDE()\nRandomWindow.size = 2\nRandomWindow.within = 1.0\nFlowSDE.num_steps = 4\n"
+    "FlowGRPO.group_size = 4\nFlowGRPO.same_noise = True",
     "reward": "train.data = @Candidates()\nCandidates.data = @Digits()\n"
     "train.aligner = @BradleyTerry()\nBradleyTerry.utility = @Ink()",
     "terms": "train.accumulate = 2\ntrain.aligner = @Together()\nTogether.aligners = [@Dispersive(), @SelfAlignment()]\n"
