@@ -95,8 +95,7 @@ def _pattern(phrase: str, part: Phrases) -> re.Pattern[str]:
     r"""One group for each kind; `(?<!\w)` and `(?!\w)` stand where whole words begin and end."""
     pieces: list[str] = []
     for kind in _kinds(phrase):
-        longest_first = sorted(part.words[kind], key=len, reverse=True)
-        words = "|".join(map(re.escape, longest_first))
+        words = "|".join(map(re.escape, part.words[kind]))
         pieces.append(rf"(?:({words})(?!\w)\s*){'?' if kind in part.defaults else ''}")
     return re.compile(rf"(?<!\w){''.join(pieces)}", re.IGNORECASE)
 

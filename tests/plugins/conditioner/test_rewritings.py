@@ -82,6 +82,14 @@ def test_damaged_lines_of_the_cache_are_passed_over(cache):
     assert asked == ["circle", "cross"]
 
 
+def test_first_of_two_lines_of_the_cache_for_one_prompt_counts(cache):
+    rewriting()("circle")
+    (file,) = cache.iterdir()
+    with file.open("a") as other_process:
+        other_process.write('{"prompt": "circle", "rewritten": "something else"}\n')
+    assert rewriting()("circle") == ["a large circle"]
+
+
 def test_cache_that_cannot_be_written_costs_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GENEVER_CACHE", str(tmp_path / "file/below"))

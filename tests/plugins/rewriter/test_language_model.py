@@ -86,7 +86,7 @@ def test_model_with_a_chat_template_is_talked_to_in_it(tmp_path, chat, asked):
 
 
 def test_answer_does_not_follow_from_the_date(tmp_path):
-    save(tmp_path / "dated", "{{ strftime_now('%Y') }}" + CHAT)
+    save(tmp_path / "dated", CHAT + "{{ strftime_now('%Y') }}")
     save(tmp_path / "plain", CHAT)
     assert ask(tmp_path / "dated", "red circle") == ask(tmp_path / "plain", "red circle")
 
