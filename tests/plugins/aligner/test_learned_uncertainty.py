@@ -7,7 +7,9 @@ import pytest
 import torch
 from genever.testing import take_steps
 from genever.training import Monitor
+from genever_plugins.aligner.dispersive import Dispersive
 from genever_plugins.aligner.learned_uncertainty import LearnedUncertainty, Reweighing, Uncertainty, noise_level
+from genever_plugins.aligner.together import Together
 from genever_plugins.loss.edm import EDM
 from genever_plugins.path.linear import Linear
 from genever_plugins.path.ve import VE
@@ -99,6 +101,17 @@ def test_uncertainty_learns_what_is_to_be_expected_of_noisy_errors():
         (errors / v.exp() + v).mean().backward()
         optimizer.step()
     assert (v - expected.log()).square().mean().sqrt().item() < 0.15
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_uncertainty_weighs_the_error_and_not_the_terms_of_others(toy, turned):
+    aligners = (LearnedUncertainty(), Dispersive(tap=1))
+    composition, method = composed(toy, Together(aligners=aligners[::-1] if turned else aligners))
+    torch.nn.init.constant_(method.roles["uncertainty"].head.bias, 2.0)
+    batch = next(composition.feed())
+    (alone, other), both = (composed(toy, aligner)[1] for aligner in aligners), method.losses(batch, 0)
+    torch.nn.init.constant_(alone.roles["uncertainty"].head.bias, 2.0)
+    assert both == {**alone.losses(batch, 0), **other.losses(batch, 0)}
 
 
 def test_uncertainty_sees_the_noise_level_that_edm_tells_its_network():
