@@ -2,6 +2,9 @@
 
 import os
 import sys
+from itertools import chain, groupby, islice
+
+import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,3 +18,17 @@ install_import_hook("genever_plugins", "beartype.beartype(conf=beartype.Beartype
 
 settings.register_profile("genever", deadline=None, derandomize=True, database=None)
 settings.load_profile("genever")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begins every worker's share, a stretch of the collection, with whole files of tests/cluster, which mostly wait."""
+    num_workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    waiting = [item for item in items if item.path.parent.name == "cluster"]
+    files = [list(tests) for _, tests in groupby(waiting, key=lambda item: item.path)]
+    others = (item for item in items if item.path.parent.name != "cluster")
+    dealt = list[pytest.Item]()
+    for worker in range(num_workers):
+        first = list(chain(*files[worker::num_workers]))
+        size = (len(items) - len(dealt)) // (num_workers - worker)
+        dealt += [*first, *islice(others, max(size - len(first), 0))]
+    items[:] = [*dealt, *others]

@@ -62,7 +62,7 @@ class Cluster:
         words = self.run("scontrol", "show", "-o", "job", job).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 90) -> Any:
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 180) -> Any:
         """What `condition` returns as soon as that is true; an AssertionError with the queue when it never is."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
@@ -73,7 +73,9 @@ class Cluster:
     def wait_for_saved_state(self) -> None:
         """Waits until the controller has written down every job of now: killed before that, it forgets the newest."""
         now = time.time()
-        self.wait_for(lambda: (self.folder / "spool/controller/job_state").stat().st_mtime > now)
+        self.run("scancel", self.sbatch("true", "--hold"))  # Where nothing changes, nothing is written.
+        saved = self.folder / "spool/controller/job_state"
+        self.wait_for(lambda: saved.exists() and saved.stat().st_mtime > now)
 
     def kill(self, name: str, *, jobs: bool = False) -> None:
         """SIGKILL for n1, n2, controller, database, mariadb or munge; with `jobs`, for all that runs on the node as well."""

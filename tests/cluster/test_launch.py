@@ -256,7 +256,7 @@ def test_limit_holds_for_several_arrays(cluster: Any, root: Path, stand_ins: Pat
 
 def test_resources_are_asked_for(cluster: Any, submit: Submit) -> None:
     run = submit(nodes=2, processes=2, gpus_per_process=1, memory_gb=1.5, environment={"WHO": "me"})
-    cluster.wait_for(lambda: _seen(run).kind == "finished")
+    cluster.wait_for(lambda: _seen(run).kind == "finished" and not cluster.squeue())
     told = [json.loads((run.path / f"env.{rank}.jsonl").read_text()) for rank in range(4)]
     assert [(one["SLURM_LOCALID"], one["WHO"], one["argv"]) for one in told] == [("0", "me", []), ("1", "me", [])] * 2
 
