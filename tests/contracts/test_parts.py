@@ -31,7 +31,9 @@ class Preferring:
 
 #: What a part cannot be tried without, or what makes it small enough to be tried often.
 ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
+    "aligner.DiffusionNFT": lambda pretrained: {"average": part("average.Ramp"), "group_size": 4},
     "aligner.FlowGRPO": lambda pretrained: {"solver": part("solver.FlowSDE", num_steps=3), "group_size": 4},
+    "aligner.OnlineDPO": lambda pretrained: {"group_size": 4},
     "aligner.REPA": lambda pretrained: {"projector_width": 16},
     "aligner.SelfAlignment": lambda pretrained: {"average": part("average.Constant", decay=0.5)},
     "aligner.Together": lambda pretrained: {"aligners": (part("aligner.Dispersive"), part("aligner.IREPA"))},
@@ -51,8 +53,8 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "data.ImageFolder": lambda pretrained: {"path": pretrained.images, "height": 8, "width": 8},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
-    "metric.Upsampled": lambda pretrained: {"metric": part("metric.Reward", reward=part("reward.Ink"))},
     "metric.PairAccuracy": lambda pretrained: {"utility": ToyReward()},
+    "metric.Upsampled": lambda pretrained: {"metric": part("metric.Reward", reward=part("reward.Ink"))},
     "reward.Learned": lambda pretrained: {"run": "toy/reward"},
     "rewriter.LanguageModel": lambda pretrained: {"path": pretrained.language_model, "max_new_tokens": 3},
     "rewriter.Phrases": lambda pretrained: {

@@ -13,6 +13,7 @@ from genever.training import Composition, Forward, Regression, frozen_copy
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
+from genever_plugins.aligner.following import follow
 from genever_plugins.aligner.taps import tapped
 
 __all__ = ["SelfAlignment"]
@@ -116,14 +117,3 @@ class FollowedAlignment:
     def after(self, roles: Mapping[str, nn.Module], step: int) -> None:
         if self.active(step):
             follow(roles["teacher"], roles["model"], self.followed, self.part.average.decay_at(step))
-
-
-@torch.no_grad()
-def follow(teacher: nn.Module, model: nn.Module, names: list[str], decay: float) -> None:
-    """teacher <- decay · teacher + (1 - decay) · model, in the weights of these names; buffers are taken over."""
-    # A state dict has every weight as it lies between two steps: in shards, where networks are sharded.
-    theirs, its = teacher.state_dict(), model.state_dict()
-    followers = [theirs[name] for name in names]
-    torch._foreach_lerp_(followers, [its[name] for name in names], 1.0 - decay)  # pyright: ignore[reportPrivateImportUsage]
-    for follower, buffer in zip(teacher.buffers(), model.buffers(), strict=True):
-        follower.copy_(buffer)

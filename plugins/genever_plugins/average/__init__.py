@@ -14,4 +14,5 @@ if TYPE_CHECKING:
 def register_parts(registry: Registry) -> None:
     registry.add("average.Constant", "genever_plugins.average.constant:Constant")
     registry.add("average.Power", "genever_plugins.average.power:Power")
+    registry.add("average.Ramp", "genever_plugins.average.ramp:Ramp")
     registry.add("average.Warmup", "genever_plugins.average.warmup:Warmup")
