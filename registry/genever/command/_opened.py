@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genever.errors import UserError
-from genever.runs import find_run, known_experiments
+from genever.runs import RunDirectory, find_run, known_experiments
 
 if TYPE_CHECKING:
     from genever.execution import Opened
@@ -40,6 +40,16 @@ def add_run_arguments(parser: argparse.ArgumentParser, *, several: bool = False)
         metavar="SHARE",
         help="in place of --weights: an average whose length is SHARE of training, put together out of a run's snapshots",
     )
+    parser.add_argument(
+        "--mix",
+        action="append",
+        default=[],
+        metavar="RUN=STRENGTH",
+        help="add what another run of the same start has learned, such as an adapter, at this strength; repeatable",
+    )
+    parser.add_argument(
+        "--strength", type=float, metavar="STRENGTH", help="of what the run itself has learned; 0 = its start (default: 1)"
+    )
     parser.add_argument("--device", help="such as cuda:1 or cpu (default: a GPU where there is one)")
 
 
@@ -47,15 +57,9 @@ def opened_run(arguments: argparse.Namespace) -> Opened:
     """The run's model with its composition, under the bindings of the command line."""
     if arguments.weights is not None and arguments.average_length is not None:
         raise UserError("--weights and --average-length both say which weights. Give one of the two.")
-    root = Path(arguments.root)
-    directory = find_run(arguments.run, root)
-    if directory is None:
-        raise UserError(
-            f"there is no run at {arguments.run!r}, and no finished run of that name in {arguments.root!r}. "
-            f"Experiments with runs there: {', '.join(known_experiments(root)) or 'none'}. "
-            "Give a run's directory, or run it first."
-        )
-    from genever.execution import open_run, pick_device
+    directory = _found(arguments.run, arguments.root)
+    others = [_mixed_in(word, arguments.root) for word in arguments.mix]
+    from genever.execution import mixed, open_run, pick_device
     from genever.language import build, read, resolve
     from genever.parts import load_catalog
 
@@ -65,7 +69,7 @@ def opened_run(arguments: argparse.Namespace) -> Opened:
         if arguments.binding:
             config = read(directory.resolved, arguments.binding, catalog=catalog, runs_root=arguments.root)
             stage = build(resolve(config, catalog).text, catalog)
-        return open_run(
+        opened = open_run(
             directory,
             catalog,
             device=pick_device(arguments.device),
@@ -74,5 +78,32 @@ def opened_run(arguments: argparse.Namespace) -> Opened:
             weights=arguments.weights,
             average_length=arguments.average_length,
         )
+        if not others and arguments.strength is None:
+            return opened
+        strength = 1.0 if arguments.strength is None else arguments.strength
+        return mixed(opened, others, strength=strength, catalog=catalog)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _found(name: str, root: str) -> RunDirectory:
+    directory = find_run(name, Path(root))
+    if directory is None:
+        raise UserError(
+            f"there is no run at {name!r}, and no finished run of that name in {root!r}. "
+            f"Experiments with runs there: {', '.join(known_experiments(Path(root))) or 'none'}. "
+            "Give a run's directory, or run it first."
+        )
+    return directory
+
+
+def _mixed_in(word: str, root: str) -> tuple[RunDirectory, float]:
+    """A run, and the strength at which it is mixed in."""
+    name, _, number = word.rpartition("=")
+    try:
+        strength = float(number)
+    except ValueError:
+        name, strength = "", 0.0
+    if not name:
+        raise UserError(f"--mix is {word!r}. Write a run and a number, as in --mix digits/lora=0.5.")
+    return _found(name, root), strength

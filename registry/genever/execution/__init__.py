@@ -1,6 +1,7 @@
 """Runs on disk, brought to life: trained from their directory, or opened to be sampled and judged."""
 
 from genever.execution._execute import FAILED, FINISHED, REQUEUE, STOPPED, WRONG, execute
+from genever.execution._mixed import mixed
 from genever.execution._open import Opened, RunsUnder, Start, measure, open_run, pick_device
 from genever.execution._ranks import Place
 
@@ -16,6 +17,7 @@ __all__ = [
     "Start",
     "execute",
     "measure",
+    "mixed",
     "open_run",
     "pick_device",
 ]

@@ -1,0 +1,73 @@
+"""What several runs have learned beyond their common start, in one plain model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from genever.errors import UserError
+from genever.execution._open import Opened, open_run
+from genever.runs import RunDirectory
+
+if TYPE_CHECKING:
+    from genever.parts import Catalog
+
+__all__ = ["mixed"]
+
+
+def mixed(opened: Opened, others: Sequence[tuple[RunDirectory, float]], *, strength: float, catalog: Catalog) -> Opened:
+    """A run's model, tuner merged, with what others have learned added to it:
+
+        start + strength (opened - start) + sum over others of their strength (other - start).
+
+    Adapters of low rank add up as if all lay beside the same weights.
+
+    Args:
+        others: runs of the same start, under the weights that they are sampled with.
+        strength: of what the run itself has learned; 0 = its start.
+
+    Raises:
+        UserError: a run started from scratch, or from another run.
+
+    References:
+        Ilharco et al., Editing models with task arithmetic, 2022. arXiv:2212.04089
+    """
+    start = _start_of(opened.run)
+    for other, _ in others:
+        if _start_of(other) != start:
+            raise UserError(
+                f"{other.path} started from {_start_of(other)}, and {opened.run.path} from {start}. "
+                "Mix runs of the same start: what they have learned is what differs from it."
+            )
+    cpu = torch.device("cpu")
+    base, own = _plain_state(open_run(RunDirectory(start), catalog, device=cpu)), _plain_state(opened)
+    learned = [(own, strength)]
+    learned += [(_plain_state(open_run(run, catalog, device=cpu)), one) for run, one in others]
+    opened.model.load_state_dict({name: _sum(name, base, learned) for name in own})
+    return replace(opened, weights=f"{opened.weights} at {strength:g}, {len(others)} mixed in")
+
+
+def _start_of(run: RunDirectory) -> Path:
+    start = run.facts.get("start")
+    if start is None:
+        raise UserError(f"{run.path} started from scratch, so nothing tells what it has learned beyond its start.")
+    return Path(start["run"]).resolve()
+
+
+def _plain_state(opened: Opened) -> dict[str, Tensor]:
+    """The weights of a run's model, its tuner merged."""
+    opened.composition.tuned.merge()
+    return {name: tensor.detach().cpu() for name, tensor in opened.model.state_dict().items()}
+
+
+def _sum(name: str, base: Mapping[str, Tensor], learned: Sequence[tuple[Mapping[str, Tensor], float]]) -> Tensor:
+    """One tensor of the mixture; a counter, or a head that the start does not have, is that of the run itself."""
+    (own, _), *_ = learned
+    if name not in base or not own[name].is_floating_point():
+        return own[name]
+    return sum((strength * (state[name] - base[name]) for state, strength in learned), base[name])
