@@ -18,6 +18,6 @@ def register_parts(registry: Registry) -> None:
     registry.add("metric.PairAccuracy", "genever_plugins.metric.pair_accuracy:PairAccuracy")
     registry.add("metric.Reward", "genever_plugins.metric.reward:Reward")
     registry.add("metric.Straightness", "genever_plugins.metric.straightness:Straightness")
-    registry.add("metric.Upsampled", "genever_plugins.metric.upsampled:Upsampled")
     registry.add("metric.SubjectFidelity", "genever_plugins.metric.subject_fidelity:SubjectFidelity")
+    registry.add("metric.Upsampled", "genever_plugins.metric.upsampled:Upsampled")
     registry.add("metric.VerifiedCaptions", "genever_plugins.metric.verified_captions:VerifiedCaptions")

@@ -35,7 +35,7 @@ class Upsampled:
     prefix: str = "upsampled_"
 
     def measure(self, evaluation: Evaluation) -> dict[str, float]:
-        found = self.metric.measure(evaluation.showing(interpolated(evaluation)))
+        found = self.metric.measure(evaluation.made_by(interpolated))
         return {f"{self.prefix}{name}": value for name, value in found.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 
@@ -45,6 +45,7 @@ class Evaluation:
     batch_size: int | None = None
     _made: list[Samples] = field(default_factory=list)
     _on: list[tuple[Data, Evaluation]] = field(default_factory=list)
+    _make: Callable[[Evaluation], Samples] | None = None
 
     def on(self, data: Data | None) -> Evaluation:
         """The same model, asked for the labels and captions of other data. None = the stage's own.
@@ -68,16 +69,7 @@ class Evaluation:
     def generated(self) -> Samples:
         """`num_samples` samples of the model, asked for by the labels and captions of the validation split."""
         if not self._made:
-            self._made.append(
-                sample(
-                    self.composition,
-                    self.model,
-                    range(self.num_samples),
-                    solver=self.solver,
-                    guidance=self.guidance,
-                    batch_size=self.batch_size,
-                )
-            )
+            self._made.append((self._make or _sampled)(self))
         return self._made[0]
 
     def real(self) -> Samples:
@@ -90,9 +82,9 @@ class Evaluation:
         cond = _cond(self.composition, samples, range(len(samples))).to(self.device)
         return self.composition.field_of(self.model, cond, self.guidance)
 
-    def showing(self, samples: Samples) -> Evaluation:
-        """The same evaluation of other images, as if the model had made them."""
-        return replace(self, num_samples=len(samples), _made=[samples])
+    def made_by(self, make: Callable[[Evaluation], Samples]) -> Evaluation:
+        """The same evaluation, `generated` by another way of making images than the model's."""
+        return replace(self, _make=make, _made=[], _on=[])
 
     def noise(self, num: int) -> Tensor:
         """Standard normal latents, the same for every model of this stage's seed."""
@@ -161,6 +153,18 @@ def asked_for(
     if captions:
         wanted = replace(wanted, captions=tuple(islice(cycle(captions), len(numbers))))
     return wanted
+
+
+def _sampled(evaluation: Evaluation) -> Samples:
+    """What the model makes."""
+    return sample(
+        evaluation.composition,
+        evaluation.model,
+        range(evaluation.num_samples),
+        solver=evaluation.solver,
+        guidance=evaluation.guidance,
+        batch_size=evaluation.batch_size,
+    )
 
 
 def _cond(composition: Composition, samples: Samples, numbers: Sequence[int]) -> Tensor:

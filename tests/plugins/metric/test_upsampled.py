@@ -55,3 +55,15 @@ def test_metric_is_that_of_the_interpolated_images_under_the_prefix(toy):
     assert Upsampled(metric=Seen(), prefix="").measure(given) == expected
     assert Upsampled(metric=Seen()).measure(given) == {f"upsampled_{name}": value for name, value in expected.items()}
     assert Seen().measure(given)["brightness"] != expected["brightness"]
+
+
+def test_images_of_other_data_are_interpolated_too(toy):
+    @dataclass(frozen=True)
+    class Elsewhere(Seen):
+        def measure(self, evaluation):
+            return super().measure(evaluation.on(ToyData(side=6, num_samples=5)))
+
+    given = evaluation(toy)
+    expected = interpolated(given.on(ToyData(side=6, num_samples=5))).images.mean().item()
+    assert Upsampled(metric=Elsewhere(), prefix="").measure(given)["brightness"] == expected
+    assert Elsewhere().measure(given)["brightness"] != expected
