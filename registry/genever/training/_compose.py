@@ -255,6 +255,10 @@ def compose(
     world = world or World()
     _check_split(stage, world)
     data, validation = stage.data.build("train"), stage.data.build("validation")
+    if stage.sample_captions and not validation.spec.captions:
+        raise ValueError(
+            f"train.sample_captions asks for captions, but train.data = {type(stage.data).__name__} has none. Leave it out."
+        )
 
     def build(name: str, part: Callable[[], nn.Module]) -> nn.Module:
         return build_seeded(stage.seed, name, device, part)

@@ -16,7 +16,7 @@ from genever.slots import Guidance, Solver
 from genever.training._averages import Averages
 from genever.training._compose import Composition
 from genever.training._draws import Draws
-from genever.training._evaluation import Evaluation, sample
+from genever.training._evaluation import Evaluation, asked_for, sample
 
 __all__ = ["Monitor", "save_grid"]
 
@@ -57,14 +57,16 @@ class Monitor:
     def grid(self, step: int) -> list[tuple[str, Path]]:
         """Rank 0 writes a grid of samples from the same noise as ever; returns its name and its file."""
         stage, made = self.composition.stage, []
-        for name, lent in self._weights(stage.evaluate_weights) if stage.sample_images else ():
+        numbers = range(stage.sample_images)
+        for name, lent in self._weights(stage.evaluate_weights) if numbers else ():
             with lent:
                 drawn = sample(
                     self.composition,
                     self.model,
-                    range(stage.sample_images),
+                    numbers,
                     solver=self.solver,
                     guidance=self.guidance,
+                    wanted=asked_for(self.composition, numbers, captions=stage.sample_captions),
                 )
             file = self.samples / f"{name}_{step:08d}.png"
             if self.composition.world.leads:

@@ -73,6 +73,7 @@ class Stage:
         validate_samples: samples of the validation loss, at fixed noise and times. 0 = disable.
         sample_every: steps between two grids of samples. None = only at the end.
         sample_images: images of a grid. 0 = disable.
+        sample_captions: what a grid asks for, in turn. () = the captions or labels of the validation split.
         evaluate_every: steps between two evaluations of the metrics. None = only at the end.
         evaluate_samples: samples that the metrics judge.
         evaluate_weights: whose samples and losses: 'average' = the first average, 'raw', or 'both'.
@@ -93,6 +94,7 @@ class Stage:
         "validate_every",
         "sample_every",
         "sample_images",
+        "sample_captions",
         "evaluate_every",
         "save_every",
         "keep_checkpoints",
@@ -142,6 +144,7 @@ class Stage:
     validate_samples: Annotated[int, Ge(0)] = 256
     sample_every: Annotated[int, Ge(1)] | None = None
     sample_images: Annotated[int, Ge(0)] = 40
+    sample_captions: Sequence[str] = ()
     evaluate_every: Annotated[int, Ge(1)] | None = None
     evaluate_samples: Annotated[int, Ge(1)] = 1000
     evaluate_weights: Literal["average", "raw", "both"] = "average"

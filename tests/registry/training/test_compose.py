@@ -8,6 +8,7 @@ import torch
 from genever.testing import ToyBackbone, ToyConditioner, ToyData, toy_composition, toy_stage
 from genever.training import Composition, Denoiser, Method, Regression, Round, build_seeded, compose, frozen_copy
 from genever.values import ConditionSpec, DataSpec, LatentSpec
+from genever_plugins.data.digits import Digits
 from torch import nn
 
 
@@ -192,3 +193,8 @@ def test_deeper_backbone_of_the_same_stage_shares_the_data_and_its_luck() -> Non
     one, other = next(toy_composition().feed()), next(toy_composition(backbone=ToyBackbone(depth=3)).feed())
     assert torch.equal(one.x_1, other.x_1)
     assert torch.equal(one.noise(), other.noise())
+
+
+def test_captions_of_grids_are_refused_where_data_has_none() -> None:
+    with pytest.raises(ValueError, match=r"train.sample_captions asks for captions, but train.data = Digits has none"):
+        toy_composition(data=Digits(), sample_captions=("a high one",))

@@ -11,6 +11,7 @@ from genever.errors import UserError
 from genever.runs import RunDirectory
 from genever.testing import toy_composition
 from genever.training import Composition, NonFiniteError, Stopped, Trainer, load_model_state, read_index
+from genever_plugins.conditioner.text import Text
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -170,3 +171,15 @@ def test_batch_size_that_cannot_be_split_is_refused() -> None:
 def test_training_in_bf16_keeps_float32_weights(tmp_path: Path) -> None:
     run, _ = trained(tmp_path, precision="bf16")
     assert {weight.dtype for weight in saved_model(run).values()} == {torch.float32}
+
+
+def test_grids_ask_for_the_captions_of_the_stage(tmp_path: Path) -> None:
+    def grid(name: str, captions: tuple[str, ...]) -> bytes:
+        conditioner = Text(width=8, heads=2, depth=1, max_length=8)
+        run, _ = trained(tmp_path / name, conditioner=conditioner, sample_captions=captions)
+        return next(run.samples.glob("*.png")).read_bytes()
+
+    own = toy_composition().validation.fetch(range(4)).captions
+    assert own is not None
+    assert grid("said", own) == grid("plain", ())
+    assert grid("other", ("a high one",)) != grid("plain", ())
