@@ -9,7 +9,7 @@ Time runs from noise to data: t = 0 is noise x_0, t = 1 is data x_1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from genever.training import Composition, Draws, Evaluation, Field, Method, Regression, Round, Tuned, World
-    from genever.values import Condition, ConditionSpec, DataSpec, LatentSpec, Samples, TimeContext
+    from genever.values import BatchShape, Condition, ConditionSpec, DataSpec, LatentSpec, Samples, TimeContext
 
 __all__ = [
     "SLOTS",
@@ -47,7 +47,9 @@ __all__ = [
     "Optimizer",
     "Parallel",
     "Path",
+    "PlannedDataset",
     "ProfiledAverage",
+    "ResizableDataset",
     "Reward",
     "RewardModel",
     "Rewriter",
@@ -202,7 +204,10 @@ class Network(Protocol):
 
 @runtime_checkable
 class Backbone(Protocol):
-    """Builds the network. It declares by `provides` what it has: "taps", "classes", "text", "image"."""
+    """Builds the network. It declares by `provides` what it has: "taps", "classes", "text", "image", "any_size".
+
+    "any_size": its network takes latents of other sizes too, if it could be built for them.
+    """
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module: ...
 
@@ -324,7 +329,11 @@ class CodecModule(Protocol):
 
 @runtime_checkable
 class Codec(Protocol):
-    """Builds the module that turns images into latents and back."""
+    """Builds the module that turns images into latents and back.
+
+    It provides "any_size" where its module also takes images of other sizes, if it could be built for them; the sides of
+    their latents are then in proportion to those of `CodecModule.latent`.
+    """
 
     def build(self, data: DataSpec) -> nn.Module: ...
 
@@ -337,6 +346,48 @@ class Dataset(Protocol):
 
     def __len__(self) -> int: ...
     def fetch(self, indices: Sequence[int]) -> Samples: ...
+
+
+@runtime_checkable
+class PlannedDataset(Dataset, Protocol):
+    """A dataset that plans what each step sees. Any other is read in shuffled epochs, as many samples in every step.
+
+    Whoever asks for no plan reads it like any other: `spec` and `len` are those of its plain samples. Indices from its
+    length on are for plans alone, and may be of another size; all of one plan are of the same.
+    """
+
+    def batches(self, batch_size: int) -> Collection[BatchShape]:
+        """Every kind of batch that plans of this `batch_size` make.
+
+        Raises:
+            ValueError: it can make none of that size.
+        """
+        ...
+
+    def plan(self, step: int, *, num_steps: int, batch_size: int, seed: int, stream: int) -> Sequence[int]:
+        """The indices of a step's global batch, in the order of its places: a function of these arguments alone.
+
+        Args:
+            step: counted from 0 over all rounds; who fetches ahead also asks for steps after the last.
+            num_steps: of the whole training.
+            batch_size: samples of a step, as the stage asks for them; a plan may make it another number.
+            seed: two seeds give unrelated orders.
+            stream: 0, 1, ...: a method may ask for several batches in a step, each of which reads an order of its own.
+        """
+        ...
+
+
+@runtime_checkable
+class ResizableDataset(Dataset, Protocol):
+    """A dataset whose images have sizes of their own: what data builds that provides "resizable"."""
+
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        """Height and width of every image as it is kept, in pixels."""
+        ...
+
+    def fetch_at(self, indices: Sequence[int], *, height: int, width: int) -> Samples:
+        """As `fetch`, with images of another size: resized to cover it, and cropped."""
+        ...
 
 
 @runtime_checkable

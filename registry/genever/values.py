@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-__all__ = ["Condition", "ConditionSpec", "DataSpec", "LatentSpec", "RunName", "Samples", "TimeContext"]
+__all__ = ["BatchShape", "Condition", "ConditionSpec", "DataSpec", "LatentSpec", "RunName", "Samples", "TimeContext"]
 
 #: The name of a run: of the newest finished one of an experiment, such as 'digits/pretrain', of one run, or a path. A
 #: parameter of this type is checked as a run, and frozen as that one run.
@@ -31,6 +31,21 @@ class DataSpec:
     width: int
     num_classes: int | None = None
     captions: bool = False
+
+    @property
+    def described(self) -> str:
+        """In words, such as '3x24x24 images of 24 classes with captions'."""
+        classes = "" if self.num_classes is None else f" of {self.num_classes} classes"
+        return f"{self.channels}x{self.height}x{self.width} images{classes}{' with captions' * self.captions}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchShape:
+    """How many images a step sees, and of which size in pixels."""
+
+    num_samples: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +122,7 @@ class TimeContext:
     """What a timestep sampler may look at.
 
     Args:
-        latent: the space the times are for (a resolution shift reads its size).
+        latent: the space the times are for (a resolution shift reads its size), which may differ from step to step.
         step: the training step, counted over all rounds.
     """
 

@@ -49,8 +49,17 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "backbone.UViT": lambda pretrained: {"width": 32, "depth": 3, "heads": 2},
     "codec.AutoencoderKL": lambda pretrained: {"path": pretrained.autoencoder},
     "conditioner.FrozenText": lambda pretrained: {"path": pretrained.clip, "max_length": 8},
+    "data.Buckets": lambda pretrained: {
+        "data": part("data.ImageFolder", path=pretrained.images, height=8, width=8),
+        "multiple": 4,
+    },
     "data.Captioned": lambda pretrained: {"captions": ("a <thing>", "a low one")},
+    "data.Curriculum": lambda pretrained: {"stages": [ToyData(side=2), ToyData()], "starts": [0.0, 0.5]},
     "data.ImageFolder": lambda pretrained: {"path": pretrained.images, "height": 8, "width": 8},
+    "data.Mixture": lambda pretrained: {
+        "parts": {"toy": ToyData(), "few": ToyData(num_samples=7)},
+        "weights": {"toy": 0.5, "few": 0.5},
+    },
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
     "metric.PairAccuracy": lambda pretrained: {"utility": ToyReward()},

@@ -58,6 +58,16 @@ class Alignment:
 
 
 def built_encoder(encoder: Encoder, composition: Composition, network: Network) -> nn.Module:
-    """A frozen encoder, whose tokens lie on the grid of the backbone's."""
+    """A frozen encoder, whose tokens lie on the grid of the backbone's.
+
+    Raises:
+        ValueError: the grid changes from step to step.
+    """
+    if len(composition.sizes) > 1:
+        raise ValueError(
+            f"train.aligner = {type(composition.stage.aligner).__name__} compares features with an encoder's on one grid, "
+            f"but train.data = {type(composition.stage.data).__name__} has images of {len(composition.sizes)} sizes. "
+            "Align in a stage of one size."
+        )
     built = composition.build_seeded("encoder", lambda: encoder.build(composition, network.feature_grid))
     return built.requires_grad_(False).eval()

@@ -139,7 +139,7 @@ class NegativeAware:
     def times(self, batch: Batch, time: int) -> Float[Tensor, " images"]:
         """Times of every image of every group, within what the path can show."""
         size, path = self.part.group_size, self.base.loss.path
-        context = TimeContext(latent=self.base.latent, step=batch.step)
+        context = TimeContext(latent=batch.latent, step=batch.step)
         drawn = batch.draws.each(
             f"time {time}",
             lambda num, generator: self.base.sampler(num * size, generator=generator, context=context).view(num, size),

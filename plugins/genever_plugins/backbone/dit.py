@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from genever_plugins.backbone.adaln_block import AdaLNBlock, modulate
 from genever_plugins.backbone.image_condition import beside, level_embedding
 from genever_plugins.backbone.official_dit_weights import load_official
-from genever_plugins.backbone.patches import patch_grid, sincos_positions, unpatchify
+from genever_plugins.backbone.patches import grid_of, patch_grid, sincos_positions, unpatchify
 from genever_plugins.backbone.time_embedding import TimeEmbedding
 
 __all__ = ["DiT"]
@@ -51,7 +51,7 @@ class DiT:
         Chen et al., PixArt-α, 2023 (the cross-attention). arXiv:2310.00426
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "any_size")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
@@ -117,14 +117,21 @@ class DiTNetwork(nn.Module):
     ) -> tuple[Float[Tensor, " batch channels height width"], tuple[Tensor, ...]]:
         c = self.embed_condition(t, condition)
         text = None if self.text_embedder is None else self.text_embedder(condition.tokens)
-        tokens = self.x_embedder(beside(x, condition)) + self.pos_embed
+        grid = grid_of(x, self.patch)
+        tokens = self.x_embedder(beside(x, condition)) + self.positions(grid)
         outputs: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, start=1):
             tokens = self._run(block, tokens, c, text, condition.mask)
             if number in taps:
                 outputs[number] = tokens
-        image = unpatchify(self.final_layer(tokens, c), self.feature_grid, self.patch)
+        image = unpatchify(self.final_layer(tokens, c), grid, self.patch)
         return image, tuple(outputs[tap] for tap in taps)
+
+    def positions(self, grid: tuple[int, int]) -> Float[Tensor, " 1 tokens width"]:
+        """Where the patches of a grid stand on the one that the network was built for."""
+        if grid == self.feature_grid:
+            return self.pos_embed
+        return sincos_positions(self.feature_width, grid, built=self.feature_grid).to(self.pos_embed)
 
     def embed_condition(self, t: Float[Tensor, " batch"], condition: Condition) -> Float[Tensor, " batch width"]:
         """The vector that modulates every block."""

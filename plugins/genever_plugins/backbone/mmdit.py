@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from genever_plugins.backbone.masked_joint_attention import MaskedJointAttention
-from genever_plugins.backbone.patches import patch_grid, unpatchify
+from genever_plugins.backbone.patches import grid_of, patch_grid, sincos_positions, unpatchify
 
 __all__ = ["MMDiT"]
 
@@ -41,7 +41,7 @@ class MMDiT:
         Esser et al., Scaling rectified flow transformers for high-resolution image synthesis, 2024. arXiv:2403.03206
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "any_size")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
@@ -104,14 +104,24 @@ class MMDiTNetwork(nn.Module):
         read, mask = self.embed_condition(condition, len(x))
         pooled = _mean(read, mask) if condition.pooled is None else condition.pooled
         c = self.transformer.time_text_embed(self.time_scale * t.float(), pooled)
-        text, tokens = self.transformer.context_embedder(read), self.transformer.pos_embed(x)
+        text, tokens = self.transformer.context_embedder(read), self.embed_patches(x)
         outputs: dict[int, Tensor] = {}
         for number, block in enumerate(self.transformer.transformer_blocks, start=1):
             text, tokens = self._run(block, tokens, text, c, {"attention_mask": mask})
             if number in taps:
                 outputs[number] = tokens
         values = self.transformer.proj_out(self.transformer.norm_out(tokens, c))
-        return unpatchify(values, self.feature_grid, self.patch), tuple(outputs[tap] for tap in taps)
+        return unpatchify(values, grid_of(x, self.patch), self.patch), tuple(outputs[tap] for tap in taps)
+
+    def embed_patches(self, x: Tensor) -> Float[Tensor, " batch tokens width"]:
+        """The image's tokens; diffusers knows the positions of the built grid alone, the middle of a square."""
+        embedding, grid = self.transformer.pos_embed, grid_of(x, self.patch)
+        if grid == self.feature_grid:
+            return embedding(x)
+        rows, columns = self.feature_grid
+        first = (max(columns - rows, 0) // 2, max(rows - columns, 0) // 2)
+        positions = sincos_positions(self.feature_width, grid, built=self.feature_grid, first=first)
+        return embedding.proj(x).flatten(2).transpose(1, 2) + positions.to(x)
 
     def embed_condition(
         self, condition: Condition, num: int

@@ -7,7 +7,7 @@ from genever.values import LatentSpec
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["patch_grid", "sincos_positions", "unpatchify"]
+__all__ = ["grid_of", "patch_grid", "sincos_positions", "unpatchify"]
 
 
 def patch_grid(latent: LatentSpec, patch: int, name: str) -> tuple[int, int]:
@@ -20,6 +20,11 @@ def patch_grid(latent: LatentSpec, patch: int, name: str) -> tuple[int, int]:
     return latent.height // patch, latent.width // patch
 
 
+def grid_of(x: Float[Tensor, " batch channels height width"], patch: int) -> tuple[int, int]:
+    """(rows, columns) of the patches of a batch."""
+    return x.shape[2] // patch, x.shape[3] // patch
+
+
 def unpatchify(
     tokens: Float[Tensor, " batch tokens values"], grid: tuple[int, int], patch: int
 ) -> Float[Tensor, " batch channels height width"]:
@@ -29,15 +34,32 @@ def unpatchify(
     return split.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
 
-def sincos_positions(width: int, grid: tuple[int, int]) -> Float[Tensor, " 1 tokens width"]:
-    """Fixed positions of row-major tokens: half of the features from the column, half from the row, as DiT has them."""
-    rows, columns = grid
-    column = _sincos(width // 2, torch.arange(columns)).repeat(rows, 1)
-    row = _sincos(width // 2, torch.arange(rows)).repeat_interleave(columns, 0)
+def sincos_positions(
+    width: int, grid: tuple[int, int], *, built: tuple[int, int] | None = None, first: tuple[int, int] = (0, 0)
+) -> Float[Tensor, " 1 tokens width"]:
+    """Fixed positions of row-major tokens: half of the features from the column, half from the row, as DiT has them.
+
+    A grid of other size than the built one covers as much area, about the same centre, and its patches are as far apart in
+    both directions: twice as many rows and columns stand half as far apart, and a wide image reaches further to the sides.
+
+    Args:
+        built: the grid whose patches stand one apart. None = this one.
+        first: row and column of the built grid's first patch.
+    """
+    built = built or grid
+    apart = (built[0] * built[1] / (grid[0] * grid[1])) ** 0.5
+    rows, columns = (_places(num, of, apart) + start for num, of, start in zip(grid, built, first, strict=True))
+    column = _sincos(width // 2, columns).repeat(len(rows), 1)
+    row = _sincos(width // 2, rows).repeat_interleave(len(columns), 0)
     return torch.cat([column, row], 1).float().unsqueeze(0)
+
+
+def _places(num: int, built: int, apart: float) -> Float[Tensor, " num"]:
+    """`num` places about the centre of `built` ones."""
+    return (torch.arange(num, dtype=torch.float64) - (num - 1) / 2) * apart + (built - 1) / 2
 
 
 def _sincos(width: int, positions: Tensor) -> Tensor:
     rates = 10000.0 ** -(torch.arange(width // 2, dtype=torch.float64) / (width / 2))
-    angles = positions.double().unsqueeze(1) * rates
+    angles = positions.unsqueeze(1) * rates
     return torch.cat([angles.sin(), angles.cos()], 1)

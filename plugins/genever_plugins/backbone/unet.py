@@ -42,7 +42,7 @@ class UNet:
         Saharia et al., Image super-resolution via iterative refinement (SR3), 2021. arXiv:2104.07636
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("classes", "text", "image")
+    provides: ClassVar[tuple[str, ...]] = ("classes", "text", "image", "any_size")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 

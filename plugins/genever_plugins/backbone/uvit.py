@@ -11,10 +11,11 @@ from annotated_types import Ge, Gt
 from genever.values import Condition, ConditionSpec, LatentSpec
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 from torch.utils.checkpoint import checkpoint
 
 from genever_plugins.backbone.attention import MLP, SelfAttention
-from genever_plugins.backbone.patches import patch_grid, unpatchify
+from genever_plugins.backbone.patches import grid_of, patch_grid, unpatchify
 from genever_plugins.backbone.time_embedding import TimeEmbedding
 
 __all__ = ["UViT"]
@@ -24,7 +25,8 @@ __all__ = ["UViT"]
 class UViT:
     """U-ViT: time, class, text and patches are one row of tokens; a block of the second half also reads its mirror image.
 
-    The defaults are U-ViT-S/2. A long skip is a linear layer on both halves' tokens, side by side. Positions are learned.
+    The defaults are U-ViT-S/2. A long skip is a linear layer on both halves' tokens, side by side. Positions are
+    learned; those of another grid are interpolated.
 
     Args:
         width: features of a token; a multiple of 2 and of `heads`.
@@ -39,7 +41,7 @@ class UViT:
         Bao et al., All are worth words: a ViT backbone for diffusion models, 2022. arXiv:2209.12152
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "any_size")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
@@ -111,7 +113,7 @@ class UViTNetwork(nn.Module):
             if number in taps:
                 outputs[number] = tokens[:, self.num_extras :]
         patches = self.decoder_pred(self.norm(tokens))[:, self.num_extras :]
-        image = self.final_layer(unpatchify(patches, self.feature_grid, self.patch))
+        image = self.final_layer(unpatchify(patches, grid_of(x, self.patch), self.patch))
         return image, tuple(outputs[tap] for tap in taps)
 
     def embed(
@@ -124,12 +126,22 @@ class UViTNetwork(nn.Module):
         before = len(parts)
         if self.context_embed is not None:
             parts.append(self.context_embed(condition.tokens))
-        tokens = torch.cat([*parts, self.patch_embed(x).flatten(2).transpose(1, 2)], 1) + self.pos_embed
+        patches = self.patch_embed(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([*parts, patches], 1) + self.positions(grid_of(x, self.patch))
         if condition.mask is None:
             return tokens, None
         shown = torch.ones(tokens.shape[:2], dtype=torch.bool, device=x.device)
         shown[:, before : self.num_extras] = condition.mask
         return tokens, shown
+
+    def positions(self, grid: tuple[int, int]) -> Float[Tensor, " 1 tokens width"]:
+        """The learned positions; those of a grid that the network was not built for lie between them."""
+        if grid == self.feature_grid:
+            return self.pos_embed
+        extras, patches = self.pos_embed[:, : self.num_extras], self.pos_embed[:, self.num_extras :]
+        learned = patches.transpose(1, 2).unflatten(2, self.feature_grid)
+        between = F.interpolate(learned, grid, mode="bilinear", align_corners=False)
+        return torch.cat([extras, between.flatten(2).transpose(1, 2)], 1)
 
     def _run(self, block: nn.Module, *inputs: Tensor | None) -> Tensor:
         if self.recompute and torch.is_grad_enabled():

@@ -30,7 +30,7 @@ class AutoencoderKL:
         Rombach et al., High-resolution image synthesis with latent diffusion models, 2021. arXiv:2112.10752
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("any_size",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     path: str

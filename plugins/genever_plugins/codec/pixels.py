@@ -16,7 +16,7 @@ __all__ = ["Pixels"]
 class Pixels:
     """Latents are the images themselves, in [-1, 1]."""
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("any_size",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     def build(self, data: DataSpec) -> nn.Module:

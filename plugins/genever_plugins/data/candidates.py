@@ -13,6 +13,8 @@ from genever.values import Samples
 from jaxtyping import Int
 from torch import Tensor
 
+from genever_plugins.data.unplanned import unplanned
+
 __all__ = ["Candidates"]
 
 #: Samples that are read together when the labels of all are asked for.
@@ -47,7 +49,7 @@ class Candidates:
     seed: Annotated[int, Ge(0)] = 0
 
     def build(self, split: Literal["train", "validation"]) -> Groups:
-        dataset = self.data.build(split)
+        dataset = unplanned(self.data.build(split), "data.Candidates.data")
         key = self.seed * 2 + ("train", "validation").index(split)
         beside = torch.stack([self._shuffled(dataset, key * self.num + number) for number in range(self.num - 1)], dim=1)
         return Groups(dataset, beside)

@@ -11,6 +11,8 @@ from genever.slots import Data, Dataset
 from genever.values import DataSpec, Samples
 from torch import Tensor
 
+from genever_plugins.data.unplanned import unplanned
+
 __all__ = ["Captioned"]
 
 
@@ -32,7 +34,7 @@ class Captioned:
     captions: Annotated[Sequence[str], MinLen(1)]
 
     def build(self, split: Literal["train", "validation"]) -> Described:
-        return Described(self.data.build(split), tuple(self.captions))
+        return Described(unplanned(self.data.build(split), "data.Captioned.data"), tuple(self.captions))
 
 
 class Described:

@@ -10,6 +10,8 @@ from annotated_types import Ge
 from genever.slots import Data, Dataset
 from genever.values import Samples
 
+from genever_plugins.data.unplanned import unplanned
+
 __all__ = ["Few"]
 
 
@@ -30,7 +32,7 @@ class Few:
 
     def build(self, split: Literal["train", "validation"]) -> Dataset:
         dataset = self.data.build(split)
-        return First(dataset, self.num) if split == "train" else dataset
+        return First(unplanned(dataset, "data.Few.data"), self.num) if split == "train" else dataset
 
 
 class First:

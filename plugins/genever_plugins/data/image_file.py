@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["EXTENSIONS", "UnreadableImageError", "read_image"]
+__all__ = ["EXTENSIONS", "UnreadableImageError", "read_image", "size_of"]
 
 #: Files with other endings are no images, and nobody's mistake.
 EXTENSIONS: frozenset[str] = frozenset(
@@ -31,6 +31,9 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
+
+#: Orientations that exchange height and width.
+_ON_THEIR_SIDE = (5, 6, 7, 8)
 
 
 class UnreadableImageError(Exception):
@@ -60,6 +63,13 @@ def read_image(file: Path, *, height: int, width: int, channels: int, min_side: 
     except _DAMAGE as error:
         raise UnreadableImageError(str(error) or type(error).__name__) from error
     return fitted.reshape(height, width, channels).transpose(2, 0, 1).copy()
+
+
+def size_of(file: Path) -> tuple[int, int]:
+    """Height and width of a readable image, upright; of the file only its head is read."""
+    with Image.open(file) as opened:
+        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in _ON_THEIR_SIDE
+        return (opened.width, opened.height) if turned else (opened.height, opened.width)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

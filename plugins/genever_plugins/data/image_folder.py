@@ -14,9 +14,10 @@ import torch
 from annotated_types import Ge, Lt
 from genever.values import DataSpec, Samples
 from numpy.typing import NDArray
+from torch import Tensor
 
 from genever_plugins.data.folder_listing import Entry, Listing, list_folder
-from genever_plugins.data.image_file import UnreadableImageError, read_image
+from genever_plugins.data.image_file import UnreadableImageError, read_image, size_of
 
 __all__ = ["ImageFiles", "ImageFolder"]
 
@@ -54,7 +55,7 @@ class ImageFolder:
         Hugging Face, Datasets: Create an image dataset. https://huggingface.co/docs/datasets/image_dataset
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("labels", "captions")
+    provides: ClassVar[tuple[str, ...]] = ("labels", "captions", "resizable")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("memory_mib", "num_threads")
 
@@ -117,8 +118,9 @@ class ImageFolder:
         for one in unusable:
             logger.warning("skipped %s", one)
 
-    def read(self, entry: Entry) -> NDArray[np.uint8]:
-        return read_image(entry.file, height=self.height, width=self.width, channels=self.channels, min_side=self.min_side)
+    def read(self, entry: Entry, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        height, width = size or (self.height, self.width)
+        return read_image(entry.file, height=height, width=width, channels=self.channels, min_side=self.min_side)
 
     def in_threads(self, call: Callable[[Entry], Read], entries: Iterable[Entry]) -> list[Read]:
         with ThreadPoolExecutor(self.num_threads, "read") as pool:
@@ -126,7 +128,7 @@ class ImageFolder:
 
 
 class ImageFiles:
-    """`genever.slots.Dataset` of files.
+    """`genever.slots.ResizableDataset` of files.
 
     Args:
         images: decoded. None = read them when they are asked for.
@@ -151,12 +153,22 @@ class ImageFiles:
         return len(self.entries)
 
     def fetch(self, indices: Sequence[int]) -> Samples:
-        rows = torch.tensor(indices, dtype=torch.int64)
-        chosen = [self.entries[index] for index in indices]
         if self.images is None:
-            pixels = torch.from_numpy(np.stack(self.part.in_threads(self.part.read, chosen)))
-        else:
-            pixels = self.images[rows]
+            return self.fetch_at(indices, height=self.part.height, width=self.part.width)
+        return self._samples(indices, self.images[torch.tensor(indices, dtype=torch.int64)])
+
+    def fetch_at(self, indices: Sequence[int], *, height: int, width: int) -> Samples:
+        """Files are read each time."""
+        chosen = [self.entries[index] for index in indices]
+        read = self.part.in_threads(lambda entry: self.part.read(entry, (height, width)), chosen)
+        return self._samples(indices, torch.from_numpy(np.stack(read)))
+
+    def sizes(self) -> list[tuple[int, int]]:
+        return self.part.in_threads(lambda entry: size_of(entry.file), self.entries)
+
+    def _samples(self, indices: Sequence[int], pixels: Tensor) -> Samples:
+        chosen = [self.entries[index] for index in indices]
+        rows = torch.tensor(indices, dtype=torch.int64)
         return Samples(
             images=pixels.float() / 127.5 - 1,
             labels=None if self.labels is None else self.labels[rows],

@@ -97,7 +97,7 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device, root: 
             began = time.perf_counter()
             sample(composition, composition.model, range(4), solver=composition.solver, guidance=composition.guidance)
         sampling = time.perf_counter() - began
-    seconds = timed[1] - timed[0]
+    seconds, num = timed[1] - timed[0], len(composition.feed().indices(1))
     total = seconds * stage.steps * len(composition.rounds())
     peak = (
         torch.cuda.max_memory_allocated()
@@ -107,7 +107,7 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device, root: 
     return [
         f"steps      2 taken, saved, resumed, 1 more, on {device}",
         f"memory     {peak / _MIB:,.0f} MiB at the peak",
-        f"speed      {seconds:.3f} s a step, {stage.batch_size / seconds:,.0f} images/s; 4 samples in {sampling:.2f} s",
+        f"speed      {seconds:.3f} s a step, {num / seconds:,.0f} images/s; 4 samples in {sampling:.2f} s",
         f"time       {_hours(total)} for {stage.steps * len(composition.rounds()):,} steps, without evaluation",
     ]
 

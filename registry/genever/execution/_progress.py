@@ -25,7 +25,6 @@ class Progress:
     """
 
     def __init__(self, stage: Stage, *, num_rounds: int, first: int) -> None:
-        self.batch_size = stage.batch_size
         self.total = stage.steps * num_rounds
         self.first = first
         self.started = time.perf_counter()

@@ -62,13 +62,14 @@ def _gap(node: Node, need: str, composition: Composition, parts: Parts) -> _Gap 
     )
 
 
-def _provides(node: Node, ability: str, composition: Composition, parts: Parts) -> bool:
-    if _claims(node.part, ability, parts):
+def _provides(node: Node, ability: str, composition: Composition, parts: Parts, above: tuple[Node, ...] = ()) -> bool:
+    """Whether a part has an ability, or those have it that it passes on; `above` are those that pass this one on."""
+    if _claims(node.part, ability, parts) or node in above:
         return True
     surface = parts.readable(node.part)
     passed_on = [one.removesuffix(".*") for one in surface.provides if one.endswith(".*")] if surface else []
     inner = [child for parameter in passed_on for child in composition.named_by(node, parameter)]
-    return bool(inner) and all(_provides(child, ability, composition, parts) for child in inner)
+    return bool(inner) and all(_provides(child, ability, composition, parts, (*above, node)) for child in inner)
 
 
 def _claims(name: str, ability: str, parts: Parts) -> bool:

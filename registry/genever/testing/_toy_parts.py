@@ -109,6 +109,8 @@ class ToyConditionerModule(nn.Module):
 class ToyCodec:
     """Latents are the images."""
 
+    provides: ClassVar[tuple[str, ...]] = ("any_size",)
+
     def build(self, data: DataSpec) -> nn.Module:
         return ToyCodecModule(LatentSpec(channels=data.channels, height=data.height, width=data.width))
 
@@ -131,7 +133,7 @@ class ToyCodecModule(nn.Module):
 class ToyBackbone:
     """Residual blocks on each pixel, which sees the image's mean, the time and whatever condition there is."""
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "any_size")
 
     width: int = 16
     depth: int = 2

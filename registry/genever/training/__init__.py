@@ -13,12 +13,13 @@ from genever.training._compose import Composition, Runs, Tuned, build_seeded, co
 from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import Draws, derived_seed, normal_of_numbers
 from genever.training._evaluation import Evaluation, asked_for, sample
-from genever.training._feed import Batch, Feed
+from genever.training._feed import Batch, Feed, indices_at, planned_indices
 from genever.training._layout import blocks_of
 from genever.training._loop import Stopped, Trainer
 from genever.training._method import Method, Round, Update, named_parameters
 from genever.training._monitor import Monitor, save_grid
 from genever.training._nonfinite import NonFiniteError
+from genever.training._planned import batches_of
 from genever.training._posthoc import Mixture, Snapshot, mix, mixed_weights
 from genever.training._regression import Forward, Regression, Term
 from genever.training._resize import resized
@@ -54,11 +55,13 @@ __all__ = [
     "Update",
     "World",
     "asked_for",
+    "batches_of",
     "blocks_of",
     "build_seeded",
     "compose",
     "derived_seed",
     "frozen_copy",
+    "indices_at",
     "load_average",
     "load_model_state",
     "load_progress",
@@ -67,6 +70,7 @@ __all__ = [
     "mixed_weights",
     "named_parameters",
     "normal_of_numbers",
+    "planned_indices",
     "prune_checkpoints",
     "read_index",
     "resized",

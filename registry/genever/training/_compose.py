@@ -21,6 +21,7 @@ from genever.slots import (
     ImageConditionerModule,
     Loss,
     Network,
+    PlannedDataset,
     Sampler,
     Solver,
 )
@@ -29,6 +30,7 @@ from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import derived_seed
 from genever.training._feed import Feed
 from genever.training._method import Round
+from genever.training._planned import check_plan, sizes_of
 from genever.training._regression import Regression
 from genever.training._stage import Stage
 from genever.training._world import World
@@ -131,6 +133,11 @@ class Composition:
         return self.codec.latent
 
     @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of the images that steps may see, in pixels; those of one step are alike."""
+        return sizes_of(self.data, self.stage.batch_size)
+
+    @property
     def seed(self) -> int:
         return self.stage.seed
 
@@ -184,12 +191,14 @@ class Composition:
 
     def feed(self, split: Literal["train", "validation"] = "train") -> Feed:
         """Batches of a split, as the stage asks for them."""
+        num_rounds = len(self.rounds()) if isinstance(self.data, PlannedDataset) else 1
         return Feed(
             samples=Ahead(self.data, self.stage.fetch_ahead) if split == "train" else Ahead(self.validation, 0),
             codec=self.codec,
             conditioner=self.conditioner,
             batch_size=self.stage.batch_size,
             accumulate=self.stage.accumulate,
+            num_steps=self.stage.steps * num_rounds,
             seed=self.seed,
             dropout=self.stage.conditioner.dropout,
             device=self.device,
@@ -215,7 +224,6 @@ class Composition:
             learns=self.tuned.learns,
             loss=self.loss,
             sampler=self.sampler,
-            latent=self.latent,
         )
         base = self.tuned.extend(plain)
         method = self.stage.aligner.align(base, self) if self.stage.aligner else base
@@ -250,7 +258,7 @@ def compose(
         world: the processes that train together. None = this one alone.
 
     Raises:
-        ValueError: the batch cannot be split evenly among the processes, or parts do not fit together.
+        ValueError: a batch cannot be split evenly among the processes, or parts do not fit together.
     """
     world = world or World()
     _check_split(stage, world)
@@ -265,6 +273,7 @@ def compose(
 
     codec: Any = build("codec", lambda: stage.codec.build(data.spec)).requires_grad_(False).eval()
     conditioner: Any = build("conditioner", lambda: stage.conditioner.build(data.spec))
+    check_plan(stage, data, conditioner.spec, world)
     network = build("backbone", lambda: stage.backbone.build(codec.latent, conditioner.spec))
     heads = build("heads", lambda: nn.ModuleDict(_heads(stage, network)))
     model = Denoiser(network, conditioner, cast(nn.ModuleDict, heads))

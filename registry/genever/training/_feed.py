@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from genever.slots import CodecModule, ConditionerModule, ImageConditionerModule
+from genever.slots import CodecModule, ConditionerModule, Dataset, ImageConditionerModule, PlannedDataset
 from genever.training._ahead import Ahead
 from genever.training._draws import Draws, derived_seed
 from genever.training._method import Update
 from genever.training._world import World
-from genever.values import Samples
+from genever.values import LatentSpec, Samples
 
-__all__ = ["Batch", "Feed", "indices_at"]
+__all__ = ["Batch", "Feed", "indices_at", "planned_indices"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.x_1)
 
+    @property
+    def latent(self) -> LatentSpec:
+        """The space of these latents: not every batch's need be of one size."""
+        channels, height, width = self.x_1.shape[1:]
+        return LatentSpec(channels=channels, height=height, width=width)
+
     def noise(self, name: str = "noise") -> Tensor:
         """x_0: standard normal, shaped as x_1."""
         return self.draws.normal(name, tuple(self.x_1.shape[1:]))
@@ -66,6 +72,18 @@ def indices_at(num_samples: int, seed: int, stream: int, start: int, stop: int) 
     return found
 
 
+def planned_indices(
+    dataset: Dataset, step: int, *, num_steps: int, batch_size: int, seed: int, stream: int
+) -> Sequence[int]:
+    """What a step's global batch holds: what the dataset plans, or the next ones of its shuffled epochs.
+
+    Args: those of `genever.slots.PlannedDataset.plan`.
+    """
+    if isinstance(dataset, PlannedDataset):
+        return dataset.plan(step, num_steps=num_steps, batch_size=batch_size, seed=seed, stream=stream)
+    return indices_at(len(dataset), seed, stream, step * batch_size, (step + 1) * batch_size)
+
+
 _orders: dict[tuple[int, int, int], dict[int, Tensor]] = {}
 
 
@@ -85,11 +103,13 @@ class Feed:
     """Batches of one step: `next(feed)` gives micro-batch after micro-batch, `accumulate` of them one global batch.
 
     Call number c of a step reads stream c // accumulate, a shuffled order of its own, so that a method may ask for as many
-    global batches in a step as it likes and each is still a function of (seed, step).
+    global batches in a step as it likes and each is still a function of (seed, step). A dataset that plans says itself what
+    a global batch holds.
 
     Args:
-        batch_size: samples of a global batch.
+        batch_size: samples of a global batch, unless the dataset plans another number.
         accumulate: micro-batches that a global batch is split into.
+        num_steps: of the whole training, over all rounds.
         world: the processes among which each micro-batch is split once more.
     """
 
@@ -98,6 +118,7 @@ class Feed:
     conditioner: ConditionerModule
     batch_size: int
     accumulate: int
+    num_steps: int
     seed: int
     dropout: float
     device: torch.device
@@ -115,29 +136,42 @@ class Feed:
     def __next__(self) -> Batch:
         stream, part = divmod(self._calls, self.accumulate)
         self._calls += 1
-        rows = self._rows(part)
-        indices = self._indices(self.step, stream, rows)
-        draws = Draws((self.seed, self.step, stream), rows, self.batch_size, self.device)
-        batch = self.batch(indices, draws)
+        indices = self.indices(self.step, stream)
+        rows = self._rows(len(indices), part)
+        draws = Draws((self.seed, self.step, stream), rows, len(indices), self.device)
+        batch = self.batch(indices[rows], draws)
         for ahead in range(1, self.samples.num_steps + 1):
-            self.samples.expect(self._indices(self.step + ahead, stream, rows), self._calls)
+            later = self.indices(self.step + ahead, stream)
+            self.samples.expect(later[self._rows(len(later), part)], self._calls)
         return batch
 
-    def _rows(self, part: int) -> slice:
-        """This process's places in the global batch."""
-        size = self.batch_size // (self.accumulate * self.world.size)
+    def indices(self, step: int, stream: int = 0) -> Sequence[int]:
+        """What a global batch of a step holds, in the order of its places."""
+        return planned_indices(
+            self.samples.dataset,
+            step,
+            num_steps=self.num_steps,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            stream=stream,
+        )
+
+    def _rows(self, total: int, part: int) -> slice:
+        """This process's places in a global batch of `total`."""
+        size, left_over = divmod(total, self.accumulate * self.world.size)
+        if left_over:
+            raise ValueError(
+                f"the data plans {total} samples where {self.batch_size} were asked for, which {self.accumulate} parts on "
+                f"{self.world.size} processes do not divide. Choose another train.batch_size or train.accumulate."
+            )
         first = (part * self.world.size + self.world.rank) * size
         return slice(first, first + size)
-
-    def _indices(self, step: int, stream: int, rows: slice) -> list[int]:
-        first, num = step * self.batch_size, len(self.samples.dataset)
-        return indices_at(num, self.seed, stream, first + rows.start, first + rows.stop)
 
     def batch(self, indices: Sequence[int], draws: Draws) -> Batch:
         """Chosen samples with chosen luck."""
         samples = self.samples.fetch(indices)
         images = self._moved(samples.images)
-        latent = self.codec.latent
+        latent = self._latent(images)
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             x_1 = self.codec.encode(images, draws.normal("posterior", latent.shape))
         cond = self._moved(self.conditioner.prepare(samples))
@@ -153,6 +187,14 @@ class Feed:
             dropout=self.dropout,
             step=self.step,
         )
+
+    def _latent(self, images: Tensor) -> LatentSpec:
+        """The space of these images' latents, in proportion to that of the images that the codec was built for."""
+        dataset, latent = self.samples.dataset, self.codec.latent
+        if not isinstance(dataset, PlannedDataset):
+            return latent
+        height, width = (latent.height * images.shape[-2], latent.width * images.shape[-1])
+        return replace(latent, height=height // dataset.spec.height, width=width // dataset.spec.width)
 
     def _moved(self, tensor: Tensor) -> Tensor:
         """On the device. Only out of pinned memory a copy starts without waiting for what the device is doing."""

@@ -142,7 +142,7 @@ class Trainer:
         everything = [p for module in method.roles.values() for p in module.parameters()]
         feed, scalars = self.composition.feed(), Scalars(world)
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=stage.precision == "bf16", cache_enabled=False)
-        frozen_for, started, done = None, time.perf_counter(), 0
+        frozen_for, started, num_seen = None, time.perf_counter(), 0
 
         for step in range(first, num_steps):
             now = offset + step
@@ -178,7 +178,7 @@ class Trainer:
                     if update.group == "model":
                         averages.update(step)
                     method.after(update.group, step)
-            done += 1
+            num_seen += len(feed.indices(now))
             last, steps_taken, shown = step == num_steps - 1, now + 1, None
             asked = self.agreement(self.should_stop())
 
@@ -189,7 +189,7 @@ class Trainer:
                 self.nonfinite.check(self.run, feed)
                 shown = scalars.take()
                 shown |= {f"{name}/lr": one.optimizers[0].param_groups[0]["lr"] for name, one in learners.items()}
-                shown["images_per_s"] = done * stage.batch_size / (time.perf_counter() - started)
+                shown["images_per_s"] = num_seen / (time.perf_counter() - started)
                 self.record.scalars(steps_taken, shown)
             self.progress(steps_taken, shown)
 
@@ -203,7 +203,7 @@ class Trainer:
                 world.wait()
                 raise Stopped(asked)
             if shown is not None:
-                started, done = time.perf_counter(), 0
+                started, num_seen = time.perf_counter(), 0
 
     def _save(self, step: int, number: int, round_step: int, method: Method, live: Live) -> None:
         index = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genever.slots import Loss, Sampler
 from genever.training._feed import Batch, Feed
 from genever.training._method import Update, named_parameters
-from genever.values import LatentSpec, TimeContext
+from genever.values import TimeContext
 
 __all__ = ["Forward", "Regression", "Term"]
 
@@ -86,7 +86,6 @@ class Regression:
     learns: Mapping[str, nn.Parameter]
     loss: Loss
     sampler: Sampler
-    latent: LatentSpec
     terms: tuple[Term, ...] = ()
     frozen: frozenset[str] = field(default_factory=frozenset)
 
@@ -149,7 +148,7 @@ class Regression:
 
     def times(self, batch: Batch, name: str = "time") -> Tensor:
         """Drawn times [batch], within what the path can show."""
-        context = TimeContext(latent=self.latent, step=batch.step)
+        context = TimeContext(latent=batch.latent, step=batch.step)
         t = batch.draws.each(name, lambda num, generator: self.sampler(num, generator=generator, context=context))
         return t.clamp(self.loss.path.start, self.loss.path.stop)
 

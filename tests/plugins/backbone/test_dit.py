@@ -4,6 +4,7 @@ import pytest
 import torch
 from genever.values import ConditionSpec, LatentSpec
 from genever_plugins.backbone.dit import DiT
+from genever_plugins.backbone.patches import sincos_positions
 from genever_plugins.backbone.time_embedding import sinusoid
 
 
@@ -64,3 +65,13 @@ def test_dit_normalises_queries_and_keys_on_demand(kit):
 def test_dit_width_that_does_not_fit_is_named(parameters):
     with pytest.raises(ValueError, match=r"^backbone\.DiT\.width = 3\d is not a multiple of 4 and of backbone\.DiT\.heads"):
         DiT(**parameters)
+
+
+def test_dit_of_another_size_has_the_positions_of_that_size(kit):
+    network, (x, t, condition) = kit.network("DiT"), kit.inputs("classes", LatentSpec(channels=3, height=4, width=6))
+    _, (tokens,) = kit.small("DiT").build(kit.latent, kit.specs["classes"])(x, t, condition, taps=(1,))
+    assert tokens.shape == (3, 6, 32)
+    assert network(x, t, condition)[0].shape == x.shape
+    expected = sincos_positions(32, (2, 3), built=(4, 6))
+    assert torch.equal(network.positions((2, 3)), expected)
+    assert network.positions((4, 6)) is network.pos_embed

@@ -37,3 +37,17 @@ def test_uvit_parameters_that_do_not_fit_are_named():
         UViT(depth=12)
     with pytest.raises(ValueError, match=r"^backbone\.UViT\.width = 32 is not a multiple of 2 and of .*heads = 3\."):
         UViT(width=32, heads=3)
+
+
+def test_uvit_positions_of_another_size_lie_between_those_it_learned(kit):
+    """Where learned positions rise in a line, so do those between; those of time and class stay."""
+    network = kit.network("UViT")
+    column = torch.arange(6.0).expand(4, 6).reshape(1, 24, 1)
+    with torch.no_grad():
+        network.pos_embed[:, 2:] = column
+    extras, patches = network.positions((4, 12)).split([2, 48], 1)
+    assert torch.equal(extras, network.pos_embed[:, :2])
+    wanted = (torch.arange(12.0) + 0.5) / 2 - 0.5
+    inside = patches.unflatten(1, (4, 12))[0, :, 3:-3, 0]
+    torch.testing.assert_close(inside, wanted[3:-3].expand(4, 6))
+    assert network.positions((4, 6)) is network.pos_embed

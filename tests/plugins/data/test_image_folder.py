@@ -317,3 +317,27 @@ def test_image_folder_of_nothing_but_damage_says_so(tmp_path):
     (tmp_path / "empty.png").write_bytes(b"")
     with pytest.raises(ValueError, match="no image for the train split that can be used"):
         part(tmp_path).build("train")
+
+
+# Sizes of their own
+
+
+def test_image_folder_knows_the_size_of_each_image_upright(tmp_path):
+    plain(tmp_path / "a.png", size=(40, 7))
+    plain(tmp_path / "b.jpg", size=(8, 30))
+    turned = Image.new("RGB", (20, 10))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # Orientation: lies on its side.
+    turned.save(tmp_path / "c.jpg", exif=exif)
+    assert part(tmp_path, validation_share=0).build("train").sizes() == [(7, 40), (30, 8), (20, 10)]
+
+
+def test_image_folder_gives_images_at_another_size_resized_to_cover_and_cropped(tmp_path):
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:, 4:12] = 255  # The middle half, which is what a square sees of it.
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    dataset = part(tmp_path, validation_share=0).build("train")
+    assert (dataset.fetch_at([0], height=4, width=4).images > 0.5).all()
+    wide = dataset.fetch_at([0], height=8, width=16)
+    assert torch.equal((wide.images[0, 0] + 1) * 127.5, torch.from_numpy(pixels[:, :, 0]).float())
+    assert names(wide) == ["a.png"]

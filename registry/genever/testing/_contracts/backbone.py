@@ -47,6 +47,17 @@ def another_size_of_image_is_taken(case: Case) -> None:
 
 
 @torch.no_grad()
+def other_sizes_than_the_built_one_are_taken(case: Case) -> None:
+    if "any_size" in case.surface.provides:
+        network = _network(case)
+        for height, width in ((16, 16), (8, 16), (8, 8)):
+            latent = LatentSpec(channels=2, height=height, width=width)
+            output, _ = _run(network, latent=latent)
+            assert output.shape == (4, *latent.shape)
+            assert bool(output.isfinite().all())
+
+
+@torch.no_grad()
 def same_input_gives_the_same_bits(case: Case) -> None:
     network = _network(case)
     assert torch.equal(_run(network)[0], _run(network)[0])

@@ -32,6 +32,16 @@ def another_size_of_image_is_taken(case: Case) -> None:
 
 
 @torch.no_grad()
+def other_sizes_than_the_built_one_are_taken(case: Case) -> None:
+    if "any_size" in case.surface.provides:
+        codec, images = _module(case), _images(width=32)
+        channels, height, width = codec.latent.shape
+        latents = codec.encode(images, torch.zeros(3, channels, height, 2 * width))
+        assert latents.shape == (3, channels, height, 2 * width), "Latents are not in proportion to images."
+        assert codec.decode(latents).shape == images.shape
+
+
+@torch.no_grad()
 def same_noise_gives_the_same_bits(case: Case) -> None:
     codec = _module(case)
     with global_luck_untouched():

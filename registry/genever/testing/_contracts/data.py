@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from genever.slots import Dataset
+from genever.slots import Dataset, PlannedDataset, ResizableDataset
 from genever.testing._case import Case
 from genever.testing._contracts._luck import global_luck_untouched
-from genever.values import Samples
+from genever.values import BatchShape, Samples
 
 
 def images_are_what_the_spec_says(case: Case) -> None:
@@ -71,6 +71,52 @@ def splits_differ(case: Case) -> None:
 def extras_have_an_entry_for_each_sample(case: Case) -> None:
     samples = _first(case.part().build("train"))
     assert all(len(entries) == len(samples) for entries in samples.extras.values())
+
+
+def plans_hold_what_its_batches_say(case: Case) -> None:
+    for dataset in _planned(case):
+        shapes = dataset.batches(8)
+        for step in range(6):
+            indices = _plan(dataset, step)
+            images = dataset.fetch(indices).images
+            seen = BatchShape(num_samples=len(indices), height=images.shape[-2], width=images.shape[-1])
+            assert seen in shapes, f"Step {step} sees {seen}, which `batches` does not say."
+
+
+def plans_are_functions_of_the_step(case: Case) -> None:
+    for dataset in _planned(case):
+        forwards = [_plan(dataset, step) for step in range(6)]
+        other = case.part().build("train")
+        assert [_plan(other, step) for step in reversed(range(6))] == forwards[::-1], "A plan depends on those before."
+        assert _plan(dataset, 0) != _plan(dataset, 0, seed=1), "The seed is not looked at."
+        assert _plan(dataset, 0) != _plan(dataset, 0, stream=1), "The stream is not looked at."
+
+
+def plans_go_on_after_the_last_step(case: Case) -> None:
+    with global_luck_untouched():
+        for dataset in _planned(case):
+            assert len(_plan(dataset, 100)) > 0
+
+
+def images_are_also_given_at_another_size(case: Case) -> None:
+    if "resizable" in case.surface.provides:
+        dataset = case.part().build("train")
+        spec = dataset.spec
+        assert isinstance(dataset, ResizableDataset)
+        assert len(dataset.sizes()) == len(dataset)
+        _assert_same(dataset.fetch_at([1], height=spec.height, width=spec.width), 0, dataset.fetch([1]), 0)
+        wide = dataset.fetch_at([2, 0], height=spec.height, width=2 * spec.width)
+        assert wide.images.shape == (2, spec.channels, spec.height, 2 * spec.width)
+
+
+def _planned(case: Case) -> list[PlannedDataset]:
+    """The training split, where it plans."""
+    dataset = case.part().build("train")
+    return [dataset] if isinstance(dataset, PlannedDataset) else []
+
+
+def _plan(dataset: PlannedDataset, step: int, *, seed: int = 0, stream: int = 0) -> list[int]:
+    return list(dataset.plan(step, num_steps=6, batch_size=8, seed=seed, stream=stream))
 
 
 def _first(dataset: Dataset) -> Samples:
