@@ -70,7 +70,7 @@ class Monitor:
                 )
             file = self.samples / f"{name}_{step:08d}.png"
             if self.composition.world.leads:
-                save_grid(drawn.images, file)
+                save_grid(drawn.images, file, columns=len(stage.sample_captions) or 10)
             made.append((f"samples/{name}", file))
         return made
 

@@ -73,7 +73,7 @@ class Stage:
         validate_samples: samples of the validation loss, at fixed noise and times. 0 = disable.
         sample_every: steps between two grids of samples. None = only at the end.
         sample_images: images of a grid. 0 = disable.
-        sample_captions: what a grid asks for, in turn. () = the captions or labels of the validation split.
+        sample_captions: what a grid asks for, a column of each. () = the captions or labels of the validation split.
         evaluate_every: steps between two evaluations of the metrics. None = only at the end.
         evaluate_samples: samples that the metrics judge.
         evaluate_weights: whose samples and losses: 'average' = the first average, 'raw', or 'both'.
