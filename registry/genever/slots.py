@@ -41,6 +41,7 @@ __all__ = [
     "Head",
     "HeadedAligner",
     "ImageConditionerModule",
+    "LearnableCodecModule",
     "Loss",
     "Metric",
     "Network",
@@ -328,11 +329,35 @@ class CodecModule(Protocol):
 
 
 @runtime_checkable
+class LearnableCodecModule(CodecModule, Protocol):
+    """A codec whose weights may learn, an `nn.Module`: what a codec builds that provides "learnable".
+
+    It learns by its forward pass alone, which calls neither `encode` nor `decode`: wherever its weights lie, each of the
+    three gathers them itself. All of them compute alike in training mode and in evaluation mode.
+
+    Attributes:
+        shift, scale: buffers [channels, 1, 1]; latents are scale · (z - shift) of what it encodes, and so z can be kept at
+            mean 0 and variance 1 while it learns.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __call__(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Float[Tensor, " batch"]]:
+        """What `encode` gives, what `decode` makes of that, and the divergence of each posterior.
+
+        The last is KL(posterior of z || N(0, 1)), a mean over dimensions.
+        """
+        ...
+
+
+@runtime_checkable
 class Codec(Protocol):
     """Builds the module that turns images into latents and back.
 
     It provides "any_size" where its module also takes images of other sizes, if it could be built for them; the sides of
-    their latents are then in proportion to those of `CodecModule.latent`.
+    their latents are then in proportion to those of `CodecModule.latent`. It provides "learnable" where its module is a
+    `LearnableCodecModule`.
     """
 
     def build(self, data: DataSpec) -> nn.Module: ...

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from genever.parts import load_catalog
-from genever.testing import Case, Contract, ToyData, ToyReward, contracts_of, toy_composition
+from genever.testing import Case, Contract, ToyData, ToyLearnableCodec, ToyReward, contracts_of, toy_composition
 from genever.training import Composition
 
 CATALOG = load_catalog()
@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "aligner.FlowGRPO": lambda pretrained: {"solver": part("solver.FlowSDE", num_steps=3), "group_size": 4},
     "aligner.OnlineDPO": lambda pretrained: {"group_size": 4},
     "aligner.REPA": lambda pretrained: {"projector_width": 16},
+    "aligner.REPAE": lambda pretrained: {"projector_width": 16},
     "aligner.SelfAlignment": lambda pretrained: {"average": part("average.Constant", decay=0.5)},
     "aligner.Together": lambda pretrained: {"aligners": (part("aligner.Dispersive"), part("aligner.IREPA"))},
     "backbone.DiT": lambda pretrained: {"width": 32, "depth": 2, "heads": 2},
@@ -82,6 +83,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
 
 #: What the stage is of which a part is tried, where a toy will not do.
 STAGES: dict[str, Mapping[str, Any]] = {
+    "aligner.REPAE": {"codec": ToyLearnableCodec()},
     "encoder.Pretrained": {"data": ToyData(channels=3)},
     "metric.PairAccuracy": {"aligner": part("aligner.BradleyTerry")},
     "metric.Upsampled": {"conditioner": part("conditioner.LowResolution")},

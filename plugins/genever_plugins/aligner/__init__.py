@@ -24,5 +24,6 @@ def register_parts(registry: Registry) -> None:
     registry.add("aligner.PlackettLuce", "genever_plugins.aligner.plackett_luce:PlackettLuce")
     registry.add("aligner.ReFL", "genever_plugins.aligner.refl:ReFL")
     registry.add("aligner.REPA", "genever_plugins.aligner.repa:REPA")
+    registry.add("aligner.REPAE", "genever_plugins.aligner.repa_e:REPAE")
     registry.add("aligner.SelfAlignment", "genever_plugins.aligner.self_alignment:SelfAlignment")
     registry.add("aligner.Together", "genever_plugins.aligner.together:Together")

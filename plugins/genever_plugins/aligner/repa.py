@@ -49,12 +49,18 @@ class REPA:
     stop_step: Annotated[int, Ge(0)] | None = None
 
     def align(self, method: Regression, composition: Composition) -> Regression:
-        network = tapped(composition, "aligner.REPA.tap", self.tap)
+        return method.adding(self.term(composition, "aligner.REPA"))
+
+    def term(self, composition: Composition, name: str) -> Alignment:
+        """The term, with an encoder and a fresh projector.
+
+        Args:
+            name: the full name of who asks.
+        """
+        network = tapped(composition, f"{name}.tap", self.tap)
         encoder = built_encoder(self.encoder, composition, network)
         projector = composition.build_seeded("projector", lambda: self.projector(network, cast(EncoderModule, encoder)))
-        return method.adding(
-            Alignment(tap=self.tap, encoder=encoder, projector=projector, weight=self.weight, stop_step=self.stop_step)
-        )
+        return Alignment(tap=self.tap, encoder=encoder, projector=projector, weight=self.weight, stop_step=self.stop_step)
 
     def projector(self, network: Network, encoder: EncoderModule) -> nn.Module:
         """From a token of the backbone to a token of the encoder."""

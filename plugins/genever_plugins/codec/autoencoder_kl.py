@@ -19,7 +19,7 @@ __all__ = ["AutoencoderKL"]
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderKL:
-    """latent = scale · (z − shift), z ~ N(mean, std²) of diffusers' AutoencoderKL; frozen.
+    """latent = scale · (z − shift), z ~ N(mean, std²) of diffusers' AutoencoderKL; frozen, unless an aligner trains it.
 
     Args:
         path: local folder with the autoencoder's config.json and weights, as `save_pretrained` writes it.
@@ -30,7 +30,7 @@ class AutoencoderKL:
         Rombach et al., High-resolution image synthesis with latent diffusion models, 2021. arXiv:2112.10752
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("any_size",)
+    provides: ClassVar[tuple[str, ...]] = ("any_size", "learnable")
     needs: ClassVar[tuple[str, ...]] = ()
 
     path: str
@@ -47,15 +47,34 @@ class AutoencoderKL:
 
 
 class AutoencoderKLModule(nn.Module):
-    """`genever.slots.CodecModule` around a frozen autoencoder."""
+    """`genever.slots.LearnableCodecModule` around an autoencoder."""
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self, part: AutoencoderKL, autoencoder: Autoencoder, data: DataSpec) -> None:
         super().__init__()
         config = cast(Mapping[str, Any], autoencoder.config)
         self.autoencoder = autoencoder.requires_grad_(False).eval()
-        self.scale: float = config["scaling_factor"] if part.scale is None else part.scale
-        self.shift: float = (config["shift_factor"] or 0.0) if part.shift is None else part.shift
         self.latent = _latent(part.path, config, data)
+        scale = config["scaling_factor"] if part.scale is None else part.scale
+        shift = (config["shift_factor"] or 0.0) if part.shift is None else part.shift
+        self.register_buffer("scale", torch.full((self.latent.channels, 1, 1), float(scale)))
+        self.register_buffer("shift", torch.full((self.latent.channels, 1, 1), float(shift)))
+
+    def forward(
+        self,
+        images: Float[Tensor, " batch channels height width"],
+        noise: Float[Tensor, " batch latent_channels rows columns"],
+    ) -> tuple[
+        Float[Tensor, " batch latent_channels rows columns"],
+        Float[Tensor, " batch channels height width"],
+        Float[Tensor, " batch"],
+    ]:
+        (posterior,) = self.autoencoder.encode(images, return_dict=False)
+        z = posterior.mean + posterior.std * noise
+        (decoded,) = self.autoencoder.decode(cast(FloatTensor, z), return_dict=False)
+        return (z - self.shift) * self.scale, decoded, posterior.kl() / z[0].numel()
 
     def encode(
         self,

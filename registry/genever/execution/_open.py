@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,17 @@ from genever.errors import UserError
 from genever.execution._average_length import average_of_length
 from genever.language import build
 from genever.runs import RunDirectory, find_run
-from genever.slots import Guidance, Solver
-from genever.training import Composition, Denoiser, Evaluation, Stage, compose, load_model_state, read_index
+from genever.slots import CodecModule, Guidance, Solver
+from genever.training import (
+    Composition,
+    Denoiser,
+    Evaluation,
+    Stage,
+    compose,
+    load_codec_state,
+    load_model_state,
+    read_index,
+)
 from genever.values import RunName
 
 if TYPE_CHECKING:
@@ -38,15 +47,17 @@ class Opened:
 
 
 class Start:
-    """The run that a stage starts from: its sampled weights, its tuner merged in."""
+    """The run that a stage starts from: its sampled weights, its tuner merged in, and its codec."""
 
     def __init__(self, run: RunDirectory, catalog: Catalog) -> None:
         self.run = run
         self.catalog = catalog
 
-    def load(self, model: Denoiser) -> None:
+    def load(self, stage: Stage, model: Denoiser, codec: CodecModule) -> None:
         """Raises ValueError where the architectures differ."""
         opened = open_run(self.run, self.catalog, device=torch.device("cpu"))
+        if opened.composition.stage.codec == stage.codec:
+            cast(nn.Module, codec).load_state_dict(cast(nn.Module, opened.composition.codec).state_dict())
         opened.composition.tuned.merge()
         there, here = opened.model.state_dict(), model.state_dict()
         given, wanted = _without_single_heads(there, here), _without_single_heads(here, there)
@@ -148,6 +159,9 @@ def open_run(
         mixed, chosen = average_of_length(run, catalog, step, average_length)
         state = load_model_state(run, step, None) | mixed
     _fill(composition.model, state, run)
+    codec = load_codec_state(run, step)
+    if codec:  # Nothing is saved of a codec without weights.
+        _fill(cast(nn.Module, composition.codec), codec, run)
     solver = rounds[index["round"]].solver if rounds else None
     return Opened(
         run=run,

@@ -22,6 +22,7 @@ __all__ = [
     "ToyData",
     "ToyEncoder",
     "ToyGuidance",
+    "ToyLearnableCodec",
     "ToyLoss",
     "ToyOptimizer",
     "ToyPath",
@@ -127,6 +128,44 @@ class ToyCodecModule(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyLearnableCodec:
+    """Latents are drawn around what one matrix makes of each pixel; another matrix makes pixels of them."""
+
+    provides: ClassVar[tuple[str, ...]] = ("any_size", "learnable")
+
+    def build(self, data: DataSpec) -> nn.Module:
+        return ToyLearnableCodecModule(LatentSpec(channels=data.channels, height=data.height, width=data.width))
+
+
+class ToyLearnableCodecModule(nn.Module):
+    """`genever.slots.LearnableCodecModule`."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, latent: LatentSpec) -> None:
+        super().__init__()
+        self.latent = latent
+        self.encoder = nn.Conv2d(latent.channels, 2 * latent.channels, 1)
+        self.decoder = nn.Conv2d(latent.channels, latent.channels, 1)
+        self.register_buffer("shift", torch.zeros(latent.channels, 1, 1))
+        self.register_buffer("scale", torch.ones(latent.channels, 1, 1))
+
+    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, log_std = self.encoder(images).chunk(2, 1)
+        z = mean + log_std.exp() * noise
+        divergence = (mean.square() + (2 * log_std).exp() - 1) / 2 - log_std
+        return self.scale * (z - self.shift), self.decoder(z), divergence.flatten(1).mean(1)
+
+    def encode(self, images: Tensor, noise: Tensor) -> Tensor:
+        mean, log_std = self.encoder(images).chunk(2, 1)
+        return self.scale * (mean + log_std.exp() * noise - self.shift)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.decoder(latents / self.scale + self.shift)
 
 
 @dataclass(frozen=True, kw_only=True)

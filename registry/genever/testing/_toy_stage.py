@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from genever.slots import CodecModule
 from genever.testing import _toy_parts as toys
 from genever.training import Composition, Method, Runs, Stage, compose
 
@@ -49,7 +50,7 @@ class _RandomStart:
 
     name = "toy"
 
-    def load(self, model: nn.Module) -> None: ...
+    def load(self, stage: Stage, model: nn.Module, codec: CodecModule) -> None: ...
 
 
 def take_steps(

@@ -3,6 +3,7 @@
 from genever.training._checkpoint import (
     Saver,
     load_average,
+    load_codec_state,
     load_model_state,
     load_progress,
     load_weights,
@@ -63,6 +64,7 @@ __all__ = [
     "frozen_copy",
     "indices_at",
     "load_average",
+    "load_codec_state",
     "load_model_state",
     "load_progress",
     "load_weights",

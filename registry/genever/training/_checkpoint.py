@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
@@ -21,11 +21,19 @@ from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.tensor import DTensor
 
 from genever.runs import RunDirectory, write_whole
-from genever.training._method import Method
 from genever.training._saved import Live, SavedTensor, first_names, weights_of
 from genever.training._world import World
 
-__all__ = ["Saver", "load_average", "load_model_state", "load_progress", "load_weights", "prune_checkpoints", "read_index"]
+__all__ = [
+    "Saver",
+    "load_average",
+    "load_codec_state",
+    "load_model_state",
+    "load_progress",
+    "load_weights",
+    "prune_checkpoints",
+    "read_index",
+]
 
 # A process alone has no torch.distributed, and needs none.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
@@ -149,12 +157,12 @@ class Saver:
         state_dict_saver.save(dict(tensors), storage_writer=writer, process_group=self._group, no_dist=self._group is None)
 
 
-def load_weights(run: RunDirectory, step: int, method: Method) -> None:
-    """Puts a checkpoint's weights into the networks of a method of the same round, which lie in this process whole."""
-    index, wanted = read_index(run, step), weights_of(method.roles)
+def load_weights(run: RunDirectory, step: int, roles: Mapping[str, nn.Module]) -> None:
+    """Puts a checkpoint's weights into the networks of the same round, which lie in this process whole."""
+    index, wanted = read_index(run, step), weights_of(roles)
     found: set[str] = set()
     for folder in (_constants(run, index["round"]), run.checkpoint(step)):
-        names = {name for name in _metadata(folder) if name.startswith(tuple(f"{role}." for role in method.roles))}
+        names = {name for name in _metadata(folder) if name.startswith(tuple(f"{role}." for role in roles))}
         unknown = names - wanted.keys()
         assert not unknown, f"{folder}: there are no {sorted(unknown)[:3]} in this composition"
         _load(folder, {name: wanted[name] for name in names})
@@ -179,6 +187,11 @@ def load_model_state(run: RunDirectory, step: int, average: str | None) -> dict[
     """The state dict of the role "model" at a checkpoint, under one of its averages or raw."""
     state = _read(run, step, "model.")
     return state if average is None else state | load_average(run, step, average)
+
+
+def load_codec_state(run: RunDirectory, step: int) -> dict[str, Tensor]:
+    """The state dict of the codec at a checkpoint."""
+    return _read(run, step, "codec.")
 
 
 def load_average(run: RunDirectory, step: int, average: str) -> dict[str, Tensor]:

@@ -65,8 +65,11 @@ class Tuned:
 class Start(Protocol):
     """The run that a stage starts from."""
 
-    def load(self, model: Denoiser) -> None:
-        """Puts that run's weights, tuner merged, into a model of the same architecture."""
+    def load(self, stage: Stage, model: Denoiser, codec: CodecModule) -> None:
+        """Puts that run's weights, tuner merged, into a model of the same architecture.
+
+        Its codec's weights, which may have learned, are taken over where `stage` has the same codec.
+        """
         ...
 
 
@@ -279,7 +282,7 @@ def compose(
     model = Denoiser(network, conditioner, cast(nn.ModuleDict, heads))
     holds_start = start is not None and device.type != "meta"
     if start is not None and holds_start:
-        start.load(model)
+        start.load(stage, model, codec)
     composition = Composition(
         stage=stage,
         device=device,

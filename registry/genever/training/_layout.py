@@ -74,7 +74,7 @@ def lay_out(method: Method, stage: Stage, world: World) -> Layout:
 def blocks_of(module: nn.Module) -> list[nn.Module]:
     """The repeated blocks of a network: the entries of its outermost module lists."""
     if isinstance(module, nn.ModuleList):
-        return list(module)
+        return list(module.children())  # An entry may be None.
     return [block for child in module.children() for block in blocks_of(child)]
 
 

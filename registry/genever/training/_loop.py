@@ -22,7 +22,7 @@ from genever.training._method import Method
 from genever.training._monitor import Monitor
 from genever.training._nonfinite import NonFinite
 from genever.training._record import Record, due
-from genever.training._saved import Live
+from genever.training._saved import Live, kept
 from genever.training._scalars import Scalars
 from genever.training._world import Agreement
 
@@ -95,7 +95,7 @@ class Trainer:
         for earlier in range(number + 1):
             method = rounds[earlier].start(method.roles) if earlier else method
             if earlier == saved_round:
-                load_weights(self.run, saved[-1], method)
+                load_weights(self.run, saved[-1], kept(method, self.composition.codec)[0])
         return method
 
     def train_round(self, number: int, *, first: int, resumed: bool) -> None:
@@ -121,7 +121,8 @@ class Trainer:
         }
         learning = {key: p for key, p in layout.groups.get("model", {}).items() if key.startswith("model.")}
         averages = Averages(stage.averages or {}, learning)
-        live = Live(roles=method.roles, frozen=method.frozen, groups=layout.groups, averages=averages, learners=learners)
+        roles, frozen = kept(method, self.composition.codec)
+        live = Live(roles=roles, frozen=frozen, groups=layout.groups, averages=averages, learners=learners)
 
         # A resumed round goes on from its checkpoint; a new one first writes down what will never change in it.
         if resumed:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from genever.slots import CodecModule
 from genever.training._averages import Averages
 from genever.training._learner import Learner
+from genever.training._method import Method
 
-__all__ = ["Live", "SavedTensor", "first_names", "weights_of"]
+__all__ = ["Live", "SavedTensor", "first_names", "kept", "weights_of"]
 
 
 class SavedTensor(NamedTuple):
@@ -99,6 +101,16 @@ class Live:
             weights = module.state_dict(keep_vars=True)
             found |= {f"{role}.{name}" for name, one in weights.items() if role in self.frozen or id(one) in still}
         return found
+
+
+def kept(method: Method, codec: CodecModule) -> tuple[dict[str, nn.Module], frozenset[str]]:
+    """The networks of a round that are saved, and which of them are frozen.
+
+    They are those of its method and the codec. The latter is frozen unless the method trains it, but it may have learned in
+    a stage before.
+    """
+    roles = {"codec": cast(nn.Module, codec), **method.roles}
+    return roles, method.frozen | (roles.keys() - method.roles.keys())
 
 
 def weights_of(roles: Mapping[str, nn.Module]) -> dict[str, Tensor]:

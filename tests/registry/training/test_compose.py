@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from genever.slots import CodecModule
 from genever.testing import ToyBackbone, ToyConditioner, ToyData, toy_composition, toy_stage
-from genever.training import Composition, Denoiser, Method, Regression, Round, build_seeded, compose, frozen_copy
+from genever.training import Composition, Denoiser, Method, Regression, Round, Stage, build_seeded, compose, frozen_copy
 from genever.values import ConditionSpec, DataSpec, LatentSpec
 from genever_plugins.data.digits import Digits
 from torch import nn
@@ -39,7 +40,7 @@ class Start:
 
     name: str = "ones"
 
-    def load(self, model: Denoiser) -> None:
+    def load(self, stage: Stage, model: Denoiser, codec: CodecModule) -> None:
         for parameter in model.parameters():
             nn.init.ones_(parameter)
 

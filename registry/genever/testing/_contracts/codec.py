@@ -66,6 +66,33 @@ def gradient_flows_through_decoding(case: Case) -> None:
     assert float(latents.grad.abs().sum()) > 0
 
 
+def learnable_codec_learns_by_its_forward_pass(case: Case) -> None:
+    if "learnable" in case.surface.provides:
+        codec, images = _module(case).requires_grad_(True).train(), _images()
+        latents, decoded, divergence = codec(images, _noise(codec))
+        assert divergence.shape == (3,)
+        (latents.square().mean() + decoded.square().mean() + divergence.mean()).backward()
+        without = [name for name, one in codec.named_parameters() if one.grad is None or not one.grad.any()]
+        assert not without, f"No gradient reaches {without}."
+        codec.eval()
+        torch.testing.assert_close(latents, _encode(codec, images))
+        torch.testing.assert_close(decoded, codec.decode(latents))
+
+
+@torch.no_grad()
+def learnable_codec_has_a_shift_and_a_scale(case: Case) -> None:
+    if "learnable" in case.surface.provides:
+        codec, images = _module(case), _images()
+        buffers = dict(codec.named_buffers())
+        assert buffers["shift"].shape == buffers["scale"].shape == (codec.latent.channels, 1, 1)
+        z = _encode(codec, images) / codec.scale + codec.shift
+        decoded = codec.decode(_encode(codec, images))
+        codec.shift += 0.5
+        codec.scale *= 2.0
+        torch.testing.assert_close(_encode(codec, images), codec.scale * (z - codec.shift), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(codec.decode(_encode(codec, images)), decoded, rtol=1e-3, atol=1e-4)
+
+
 def meta_device_gives_the_same_shapes(case: Case) -> None:
     real, meta = _module(case), _module(case, device=torch.device("meta"))
     assert meta.latent == real.latent
