@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Gt
 from genever.slots import Reward
-from genever.training import Batch, Composition, Feed, Method, Regression, Update
+from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update
 from torch import Tensor, nn
 
 from genever_plugins.aligner.preference_loss import Pairs, best_and_worst, pair_losses
@@ -58,7 +58,7 @@ class DiffusionDPO:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreferredCandidates:
+class PreferredCandidates(Stateless):
     """`genever.training.Method`: what a batch's best and worst candidates say."""
 
     part: DiffusionDPO
@@ -104,11 +104,3 @@ class PreferredCandidates:
             better = codec.encode(images[rows, best], batch.draws.normal("posterior", shape))
             worse = codec.encode(images[rows, worst], batch.draws.normal("posterior of the worse", shape))
         return Pairs(better=better, worse=worse, differ=differ, cond=batch.training_cond())
-
-    def after(self, group: str, step: int) -> None: ...
-
-    def state_dict(self) -> dict[str, object]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        assert not state, f"unexpected method state: {sorted(state)}"

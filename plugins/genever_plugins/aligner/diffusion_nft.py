@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge, Gt
 from genever.slots import Average, Guidance, Reward, Solver
-from genever.training import Batch, Composition, Feed, Method, Regression, Update, frozen_copy
+from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update, frozen_copy
 from genever.values import TimeContext
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -90,7 +90,7 @@ class DiffusionNFT:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NegativeAware:
+class NegativeAware(Stateless):
     """`genever.training.Method`: rollouts of the old policy between the yields, then both branches on clean images."""
 
     part: DiffusionNFT
@@ -149,12 +149,6 @@ class NegativeAware:
     def after(self, group: str, step: int) -> None:
         names = [name.removeprefix("model.") for name in self.base.learns]
         follow(self.roles["old"], self.roles["model"], names, self.part.average.decay_at(step))
-
-    def state_dict(self) -> dict[str, object]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        assert not state, f"unexpected method state: {sorted(state)}"
 
 
 def branches(x: Tensor, old: Tensor, beta: float) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from genever.slots import CodecModule, Loss, RewardModel, StochasticSolver
-from genever.training import Batch, Feed, Field, Update, derived_seed
+from genever.training import Batch, Feed, Field, Stateless, Update, derived_seed
 from genever.values import Samples
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class Rollout:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupRelativePolicy:
+class GroupRelativePolicy(Stateless):
     """`genever.training.Method`: rollouts between the yields, then clipped policy gradients on them."""
 
     part: FlowGRPO
@@ -134,14 +134,6 @@ class GroupRelativePolicy:
         with torch.autocast(latents.device.type, enabled=False):
             images = self.codec.decode(latents.float()).clamp(-1, 1)
             return self.reward(images, _repeated(samples, images, size)).to(latents.device).float()
-
-    def after(self, group: str, step: int) -> None: ...
-
-    def state_dict(self) -> dict[str, object]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        assert not state, f"unexpected method state: {sorted(state)}"
 
 
 def drawn_share(steps: Sequence[int], share: float, *, seed: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge, Gt
 from genever.slots import Guidance, Reward, Solver
-from genever.training import Batch, Composition, Feed, Method, Regression, Update, frozen_copy
+from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update, frozen_copy
 from torch import Tensor, nn
 
 from genever_plugins.aligner.following import follow
@@ -76,7 +76,7 @@ class OnlineDPO:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreferredSamples:
+class PreferredSamples(Stateless):
     """`genever.training.Method`: rollouts between the yields, then what their best and worst say."""
 
     part: OnlineDPO
@@ -113,9 +113,3 @@ class PreferredSamples:
         if every is not None and (step + 1) % every == 0:
             names = [name.removeprefix("model.") for name in self.base.learns]
             follow(self.roles["reference"], self.roles["model"], names, decay=0.0)
-
-    def state_dict(self) -> dict[str, object]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        assert not state, f"unexpected method state: {sorted(state)}"

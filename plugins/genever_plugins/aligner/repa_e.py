@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, cast
 import torch
 from annotated_types import Ge, Le
 from genever.slots import Encoder, LearnableCodecModule
-from genever.training import Batch, Composition, Feed, Method, Regression, Update, World, named_parameters
+from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update, World, named_parameters
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -82,7 +82,7 @@ class REPAE:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EndToEnd:
+class EndToEnd(Stateless):
     """`genever.training.Method`: the codec learns from the model's features, then the model from the codec's latents.
 
     Args:
@@ -148,12 +148,6 @@ class EndToEnd:
             standardise(self.codec, moments, self.part.momentum)
         else:
             self.base.after(group, step)
-
-    def state_dict(self) -> dict[str, object]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        assert not state, f"unexpected method state: {sorted(state)}"
 
 
 def moments_of(latents: Float[Tensor, " batch channels rows columns"]) -> Float[Tensor, " 2 channels 1 1"]:

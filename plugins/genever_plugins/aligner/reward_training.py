@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from genever.slots import Network, Reward
-from genever.training import Batch, Composition, Feed, Method, Regression, Scorer, Update, named_parameters
+from genever.training import Batch, Composition, Feed, Method, Regression, Scorer, Stateless, Update, named_parameters
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -82,7 +82,7 @@ def reward_training(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardTraining:
+class RewardTraining(Stateless):
     """`genever.training.Method`: the likelihood of each sample's ranking, given the scores of its candidates."""
 
     roles: Mapping[str, nn.Module]
@@ -114,14 +114,6 @@ class RewardTraining:
         scores = self.scorer(candidates.images, candidates).view(-1, num)
         seen |= {"pair_accuracy": pair_accuracy(scores.detach(), utilities), "score_std": scores.detach().std()}
         return {"ranking": self.likelihood(scores, utilities, batch.draws.uniform("ties", (num,))).mean()}
-
-    def after(self, group: str, step: int) -> None: ...
-
-    def state_dict(self) -> dict[str, object]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        assert not state, f"unexpected method state: {sorted(state)}"
 
 
 def pair_accuracy(scores: Float[Tensor, " batch num"], utilities: Float[Tensor, " batch num"]) -> Float[Tensor, ""]:

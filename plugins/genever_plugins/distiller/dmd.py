@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge, Lt
 from genever.slots import Guidance
-from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Update, named_parameters
+from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Stateless, Update, named_parameters
 from torch import Tensor, nn
 
 __all__ = ["DMD"]
@@ -64,7 +64,7 @@ class OneStep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistributionMatching:
+class DistributionMatching(Stateless):
     """`genever.training.Method`: the critic follows the student, the student moves away from it and towards the teacher."""
 
     part: DMD
@@ -110,14 +110,6 @@ class DistributionMatching:
 
     def field(self, role: str, batch: Batch, guidance: Guidance | None = None) -> Field:
         return Field(self.roles[role], self.base.loss, batch.cond, guidance=guidance, null=batch.null)
-
-    def after(self, group: str, step: int) -> None: ...
-
-    def state_dict(self) -> dict[str, object]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        assert not state, f"unexpected method state: {sorted(state)}"
 
 
 def generate(field: Field, noise: Tensor) -> Tensor:

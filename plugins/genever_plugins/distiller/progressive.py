@@ -9,7 +9,19 @@ from typing import Annotated, ClassVar, cast
 import torch
 from annotated_types import Ge
 from genever.slots import Guidance, Path
-from genever.training import Batch, Composition, Denoiser, Feed, Field, Method, Regression, Round, Update, frozen_copy
+from genever.training import (
+    Batch,
+    Composition,
+    Denoiser,
+    Feed,
+    Field,
+    Method,
+    Regression,
+    Round,
+    Stateless,
+    Update,
+    frozen_copy,
+)
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -93,7 +105,7 @@ class StudentSteps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Halving:
+class Halving(Stateless):
     """`genever.training.Method` of one round: regress the mean of the teacher's two velocities.
 
     Args:
@@ -122,14 +134,6 @@ class Halving:
         x_1, x_0 = loss.pair(two_steps(teacher, x_t, times[k], times[k + 1], times[k + 2]), x_t, t)
         output, _ = self.roles["model"](*loss.inputs(x_t, t), cond)
         return {"loss": loss.errors(output.float(), x_t=x_t, t=t, x_1=x_1, x_0=x_0).mean()}
-
-    def after(self, group: str, step: int) -> None: ...
-
-    def state_dict(self) -> dict[str, object]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        assert not state, f"unexpected method state: {sorted(state)}"
 
 
 def grid(path: Path, num_steps: int, device: torch.device) -> Float[Tensor, " times"]:

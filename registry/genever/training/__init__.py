@@ -17,7 +17,7 @@ from genever.training._evaluation import Evaluation, asked_for, sample
 from genever.training._feed import Batch, Feed, indices_at, planned_indices
 from genever.training._layout import blocks_of
 from genever.training._loop import Stopped, Trainer
-from genever.training._method import Method, Round, Update, named_parameters
+from genever.training._method import Method, Round, Stateless, Update, named_parameters
 from genever.training._monitor import Monitor, save_grid
 from genever.training._nonfinite import NonFiniteError
 from genever.training._planned import batches_of
@@ -49,6 +49,7 @@ __all__ = [
     "Scorer",
     "Snapshot",
     "Stage",
+    "Stateless",
     "Stopped",
     "Term",
     "Trainer",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genever.slots import Guidance, Solver
     from genever.training._feed import Feed
 
-__all__ = ["Method", "Round", "Update"]
+__all__ = ["Method", "Round", "Stateless", "Update"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,18 @@ class Method(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, object]) -> None: ...
+
+
+class Stateless:
+    """The part of `Method` that is the same for all that keep nothing but weights; `after` is theirs to replace."""
+
+    def after(self, group: str, step: int) -> None: ...
+
+    def state_dict(self) -> dict[str, object]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        assert not state, f"unexpected method state: {sorted(state)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from genever.slots import Loss, Sampler
 from genever.training._feed import Batch, Feed
-from genever.training._method import Update, named_parameters
+from genever.training._method import Stateless, Update, named_parameters
 from genever.values import TimeContext
 
 __all__ = ["Forward", "Regression", "Term"]
@@ -75,7 +75,7 @@ class Term(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regression:
+class Regression(Stateless):
     """Regress what the loss asks of the model at times that the sampler draws: pre-training, continued training, SFT.
 
     Args:
@@ -160,9 +160,3 @@ class Regression:
     def after(self, group: str, step: int) -> None:
         for term in self.terms:
             term.after(self.roles, step)
-
-    def state_dict(self) -> dict[str, object]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        assert not state, f"unexpected method state: {sorted(state)}"
