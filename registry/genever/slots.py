@@ -350,6 +350,10 @@ class LearnableCodecModule(CodecModule, Protocol):
         """
         ...
 
+    def export(self, folder: FilePath) -> None:
+        """Writes it into a new folder, for use elsewhere."""
+        ...
+
 
 @runtime_checkable
 class Codec(Protocol):

@@ -23,8 +23,9 @@ class AutoencoderKL:
 
     Args:
         path: local folder with the autoencoder's config.json and weights, as `save_pretrained` writes it.
-        scale: brings the latents to about unit variance. None = the folder's scaling_factor.
-        shift: brings them to about zero mean. None = the folder's shift_factor, or 0 where it has none.
+        scale: brings the latents to about unit variance. None = the folder's scaling_factor, divided by its latents_std
+            where it has one.
+        shift: brings them to about zero mean. None = the folder's latents_mean or shift_factor, or 0 where it has neither.
 
     References:
         Rombach et al., High-resolution image synthesis with latent diffusion models, 2021. arXiv:2112.10752
@@ -57,10 +58,12 @@ class AutoencoderKLModule(nn.Module):
         config = cast(Mapping[str, Any], autoencoder.config)
         self.autoencoder = autoencoder.requires_grad_(False).eval()
         self.latent = _latent(part.path, config, data)
-        scale = config["scaling_factor"] if part.scale is None else part.scale
-        shift = (config["shift_factor"] or 0.0) if part.shift is None else part.shift
-        self.register_buffer("scale", torch.full((self.latent.channels, 1, 1), float(scale)))
-        self.register_buffer("shift", torch.full((self.latent.channels, 1, 1), float(shift)))
+        each = torch.ones(self.latent.channels)
+        std, mean = config.get("latents_std") or each, config.get("latents_mean") or (config["shift_factor"] or 0.0) * each
+        scale = config["scaling_factor"] / torch.as_tensor(std) if part.scale is None else part.scale * each
+        shift = torch.as_tensor(mean) if part.shift is None else part.shift * each
+        self.register_buffer("scale", scale.view(-1, 1, 1))
+        self.register_buffer("shift", shift.view(-1, 1, 1))
 
     def forward(
         self,
@@ -89,6 +92,13 @@ class AutoencoderKLModule(nn.Module):
     ) -> Float[Tensor, " batch channels height width"]:
         z = cast(FloatTensor, latents / self.scale + self.shift)
         return self.autoencoder.decode(z, return_dict=False)[0]
+
+    def export(self, folder: Path) -> None:
+        """As diffusers saves it, and `AutoencoderKL` reads it: shift and scale are latents_mean and latents_std."""
+        factor = self.autoencoder.config["scaling_factor"]
+        mean, std = self.shift.flatten(), factor / self.scale.flatten()
+        self.autoencoder.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
+        self.autoencoder.save_pretrained(folder)
 
 
 def _autoencoder(path: str) -> Autoencoder:

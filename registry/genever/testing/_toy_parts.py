@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -166,6 +167,12 @@ class ToyLearnableCodecModule(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.decoder(latents / self.scale + self.shift)
+
+    def export(self, folder: FilePath) -> None:
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True)
+        save_file(self.state_dict(), folder / "codec.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)

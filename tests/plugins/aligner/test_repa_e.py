@@ -3,10 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 from genever.runs import RunDirectory
-from genever.testing import ToyEncoder, ToyLearnableCodec, take_steps
+from genever.testing import ToyConditioner, ToyEncoder, ToyLearnableCodec, take_steps
 from genever.training import load_codec_state
 from genever_plugins.aligner.repa import REPA
 from genever_plugins.aligner.repa_e import REPAE, moments_of, standardise
+from genever_plugins.aligner.self_alignment import SelfAlignment
+from genever_plugins.aligner.together import Together
+from genever_plugins.average.constant import Constant
 from genever_plugins.tuner.full import Full
 from genever_plugins.tuner.lora import LoRA
 
@@ -89,14 +92,24 @@ def test_model_learns_as_with_repa_where_the_codec_stays(toy):
 
 
 def test_model_stands_still_while_the_codec_learns_through_it(toy):
-    composition, method = composed(toy, repa_e())
+    composition, method = composed(toy, repa_e(), conditioner=ToyConditioner(dropout=0.5))
     seen, model = [], composition.model.train()
     model.register_forward_pre_hook(lambda module, inputs: seen.append((module.training, inputs[2].tolist())))
     batch = next(composition.feed())
     for update in method.updates(composition.feed(), 0):
         update.loss()
+    assert not torch.equal(batch.training_cond(), batch.cond)
     assert seen == [(False, batch.cond.tolist()), (True, batch.training_cond().tolist())]
     assert model.training
+
+
+def test_terms_that_follow_the_model_still_follow_it(toy):
+    followed = SelfAlignment(average=Constant(decay=0.5), tap=1, teacher_tap=2)
+    composition, method = composed(toy, Together(aligners=(followed, repa_e())))
+    before = {name: one.clone() for name, one in method.roles["teacher"].state_dict().items()}
+    seen = take_steps(method, composition, 1)
+    assert set(seen) >= {"model/self_alignment", "model/alignment", "codec/alignment"}
+    assert any(not torch.equal(one, before[name]) for name, one in method.roles["teacher"].state_dict().items())
 
 
 def test_codec_learns_to_reconstruct(toy):

@@ -16,6 +16,8 @@ from genever.parts import load_catalog
 from genever.runs import RunDirectory
 from genever.testing import train_together
 from genever.training import load_codec_state, load_model_state, sample
+from genever_plugins.codec.autoencoder_kl import AutoencoderKL
+from genever_plugins.data.digits import Digits
 from safetensors.torch import load_file
 
 BASE = """
@@ -108,10 +110,20 @@ def test_later_stage_goes_on_with_the_codec_that_has_learned(root, run):
 
 def test_stage_after_a_later_one_and_its_resumption_have_that_codec_too(root, run):
     later = run("later", "train.save_every = 1", "train.keep_checkpoints = None")
+    whole = load_model_state(later, 2, None)
     shutil.rmtree(later.checkpoint(2))
+    later.update_facts(status="stopped")
     assert main(["resume", str(later.path)]) == 0
+    assert same(load_model_state(later, 2, None), whole)
     (root / "small/last.gin").write_text(f"train.start = {str(later.path)!r}\ntrain.steps = 1\ntrain.batch_size = 8\n")
     assert same(load_codec_state(run("last"), 1), load_codec_state(joint(root), 4))
+
+
+def test_rounds_of_a_later_stage_have_that_codec_too(root, run):
+    lines = ("train.distiller = @ProgressiveDistillation()", "ProgressiveDistillation.start_steps = 4", "train.steps = 1")
+    distilled = run("later", *lines)
+    assert len(distilled.saved_steps()) > 1
+    assert same(load_codec_state(distilled, distilled.saved_steps()[-1]), load_codec_state(joint(root), 4))
 
 
 def test_later_stage_that_names_another_codec_has_that_one(root, run):
@@ -125,8 +137,19 @@ def shift_and_scale() -> dict[str, torch.Tensor]:
     return {"shift": torch.zeros(2, 1, 1), "scale": torch.full((2, 1, 1), 0.18215)}
 
 
-def test_frozen_codec_is_saved_once(root, run):
+def test_export_writes_the_codec_that_has_learned_as_others_read_it(root, tmp_path):
+    assert main(["export", str(joint(root).path), str(tmp_path / "out")]) == 0
+    there, here = opened(joint(root)), AutoencoderKL(path=str(tmp_path / "out/codec")).build(Digits().build("train").spec)
+    batch = next(there.feed("validation"))
+    noise = batch.draws.normal("posterior", batch.latent.shape)
+    torch.testing.assert_close(here.encode(batch.images, noise), batch.x_1)
+    torch.testing.assert_close(here.decode(batch.x_1), there.codec.decode(batch.x_1))
+
+
+def test_frozen_codec_is_saved_once_and_not_exported(root, run, tmp_path):
     plain = run("joint", "train.aligner = None")
+    assert main(["export", str(plain.path), str(tmp_path / "out")]) == 0
+    assert not (tmp_path / "out/codec").exists()
     folders = (next(plain.checkpoints.glob("constants_*")), plain.checkpoint(4))
     names = [{name for file in folder.glob("*.safetensors") for name in load_file(file)} for folder in folders]
     assert {f"codec.{name}" for name in opened(plain).codec.state_dict()} <= names[0]

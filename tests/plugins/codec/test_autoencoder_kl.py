@@ -48,6 +48,24 @@ def test_decode_undoes_scale_and_shift(folder):
         torch.testing.assert_close(codec.decode(latents), expected, atol=1e-5, rtol=1e-4)
 
 
+def test_statistics_of_each_channel_are_read_as_diffusers_pipelines_read_them(folder, tmp_path):
+    autoencoder, mean, std = Autoencoder.from_pretrained(folder), [0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 4.0, 8.0]
+    autoencoder.register_to_config(latents_mean=mean, latents_std=std)
+    autoencoder.save_pretrained(tmp_path)
+    latents = torch.randn(2, 4, 4, 6)
+    z = latents * torch.tensor(std).view(4, 1, 1) / 0.5 + torch.tensor(mean).view(4, 1, 1)
+    codec = AutoencoderKL(path=str(tmp_path)).build(DATA)
+    torch.testing.assert_close(codec.decode(latents), autoencoder.decode(z).sample, atol=1e-5, rtol=1e-4)
+
+
+def test_divergence_is_a_mean_over_dimensions(folder):
+    _, _, divergence = AutoencoderKL(path=folder).build(DATA)(images(), torch.randn(2, 4, 4, 6))
+    posterior = Autoencoder.from_pretrained(folder).encode(images()).latent_dist
+    normal, standard = torch.distributions.Normal(posterior.mean, posterior.std), torch.distributions.Normal(0.0, 1.0)
+    expected = torch.distributions.kl_divergence(normal, standard).mean((1, 2, 3))
+    torch.testing.assert_close(divergence, expected)
+
+
 def test_autoencoder_is_frozen_but_passes_gradients(folder):
     codec = AutoencoderKL(path=folder).build(DATA)
     latents = torch.randn(1, 4, 4, 6, requires_grad=True)

@@ -93,6 +93,12 @@ def learnable_codec_has_a_shift_and_a_scale(case: Case) -> None:
         torch.testing.assert_close(codec.decode(_encode(codec, images)), decoded, rtol=1e-3, atol=1e-4)
 
 
+def learnable_codec_is_written_for_use_elsewhere(case: Case) -> None:
+    if "learnable" in case.surface.provides:
+        _module(case).export(case.folder / "exported" / "codec")
+        assert list((case.folder / "exported" / "codec").iterdir())
+
+
 def meta_device_gives_the_same_shapes(case: Case) -> None:
     real, meta = _module(case), _module(case, device=torch.device("meta"))
     assert meta.latent == real.latent
