@@ -50,6 +50,13 @@ def test_claim_holds_where_every_seed_says_so(claims: Any, better: str, method: 
     assert claim.holds(method, [2.0, 3.0]) is holds
 
 
+@pytest.mark.parametrize(("method", "holds"), [([2.02, 2.97], True), ([2.02, 3.04], False)])
+def test_numbers_are_alike_within_the_tolerance(claims: Any, method: list[float], holds: bool) -> None:
+    side = claims.Side(stage="one", metric="fd")
+    claim = claims.Claim(name="x", says="", source="", method=side, baseline=side, better="alike", tolerance=0.011)
+    assert claim.holds(method, [2.0, 3.0]) is holds
+
+
 def test_rank_correlation_is_of_ranks_alone(claims: Any) -> None:
     assert claims._rank_correlation([(1.0, 10.0), (2.0, 11.0), (90.0, 12.0)]) == pytest.approx(1.0)
     assert claims._rank_correlation([(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]) == pytest.approx(-1.0)

@@ -31,19 +31,19 @@ def reads_files(file: Path) -> bool:
     return "tools/local-files" in header_of(file)
 
 
-def start_of(file: Path, capsys: pytest.CaptureFixture[str]) -> str | None:
-    """The experiment that a file starts from."""
+def runs_of(file: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The experiments that a file starts from, or whose runs its parts name."""
     capsys.readouterr()
     assert main(["resolve", str(file), "--json"]) == 0
-    start = json.loads(capsys.readouterr().out)["start"]
-    return start and start["written"]
+    resolved = json.loads(capsys.readouterr().out)
+    return [named["written"] for named in (resolved["start"], *resolved["reads"].values()) if named]
 
 
 def run_short(file: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """Trains two steps, after two steps of whatever the experiment starts from."""
-    start = start_of(file, capsys)
-    if start is not None and not list((root / start).glob("*/run.json")):
-        run_short(ROOT / "experiments" / f"{start}.gin", root, capsys)
+    """Trains two steps, after two steps of whatever the experiment needs."""
+    for needed in runs_of(file, capsys):
+        if not list((root / needed).glob("*/run.json")):
+            run_short(ROOT / "experiments" / f"{needed}.gin", root, capsys)
     bindings = [word for binding in SHORT for word in ("-b", binding)]
     capsys.readouterr()
     assert main(["run", str(file), "--root", str(root), *bindings]) == 0
