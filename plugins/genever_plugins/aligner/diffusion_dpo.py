@@ -12,6 +12,7 @@ from genever.slots import Reward
 from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update
 from torch import Tensor, nn
 
+from genever_plugins.aligner.micro_batches import updates_on_batches
 from genever_plugins.aligner.preference_loss import Pairs, best_and_worst, pair_losses
 from genever_plugins.aligner.preferences import Preferences, repeated
 
@@ -72,14 +73,7 @@ class PreferredCandidates(Stateless):
         return {"model": self.base.learns}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
-        for part in range(data.accumulate):
-            batch, seen = next(data), dict[str, Tensor]()
-            yield Update(
-                lambda batch=batch, seen=seen: self.losses(batch, seen),
-                step=part == data.accumulate - 1,
-                scale=1 / data.accumulate,
-                report=lambda seen=seen: seen,
-            )
+        return updates_on_batches(data, self.losses)
 
     def losses(self, batch: Batch, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         return pair_losses(

@@ -71,21 +71,13 @@ class DiffusionNFT:
     guidance: Guidance | None = None
 
     def align(self, method: Regression, composition: Composition) -> Method:
-        sampler = group_sampler(
-            composition,
-            "aligner.DiffusionNFT",
-            size=self.group_size,
-            reward=self.reward,
-            solver=self.solver,
-            guidance=self.guidance,
-        )
         reference = {"reference": composition.tuned.reference()} if self.kl_weight else {}
         return NegativeAware(
             part=self,
             roles={"model": method.model, "old": frozen_copy(composition.model), **reference},
             frozen=frozenset(reference),
             base=method,
-            sampler=sampler,
+            sampler=group_sampler(self, composition),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Protocol, runtime_checkable
 
 import torch
 from genever.slots import Guidance, Reward, RewardModel, Solver
@@ -62,37 +63,40 @@ class GroupSampler:
         return Groups(x_1=x_1.unflatten(0, (-1, self.size)), rewards=rewards.view(-1, self.size))
 
 
-def group_sampler(
-    composition: Composition,
-    name: str,
-    *,
-    size: int,
-    reward: Reward,
-    solver: Solver | None,
-    guidance: Guidance | None,
-) -> GroupSampler:
-    """A sampler of groups that lie whole in every micro-batch.
+@runtime_checkable
+class Grouping(Protocol):
+    """What an aligner says of its groups; no solver = the stage's."""
 
-    Args:
-        name: the full name of the aligner that asks.
-        solver: None = the stage's.
+    @property
+    def group_size(self) -> int: ...
+    @property
+    def reward(self) -> Reward: ...
+    @property
+    def solver(self) -> Solver | None: ...
+    @property
+    def guidance(self) -> Guidance | None: ...
+
+
+def group_sampler(part: Grouping, composition: Composition) -> GroupSampler:
+    """A sampler of an aligner's groups, which lie whole in every micro-batch.
 
     Raises:
         ValueError: the groups do not fit the batch.
     """
-    stage = composition.stage
+    stage, size = composition.stage, part.group_size
     parts = stage.accumulate * composition.world.size
     if stage.batch_size % (size * parts):
         raise ValueError(
             f"train.batch_size = {stage.batch_size} in {parts} parts (train.accumulate times processes) does not hold whole "
-            f"groups of {name}.group_size = {size} images. Choose a batch size that is a multiple of {size * parts}."
+            f"groups of aligner.{type(part).__name__}.group_size = {size} images. "
+            f"Choose a batch size that is a multiple of {size * parts}."
         )
     return GroupSampler(
         size=size,
-        solver=solver or composition.solver,
-        guidance=guidance,
+        solver=part.solver or composition.solver,
+        guidance=part.guidance,
         composition=composition,
-        reward=reward.build(composition),
+        reward=part.reward.build(composition),
     )
 
 

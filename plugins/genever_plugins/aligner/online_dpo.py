@@ -56,14 +56,6 @@ class OnlineDPO:
     guidance: Guidance | None = None
 
     def align(self, method: Regression, composition: Composition) -> Method:
-        sampler = group_sampler(
-            composition,
-            "aligner.OnlineDPO",
-            size=self.group_size,
-            reward=self.reward,
-            solver=self.solver,
-            guidance=self.guidance,
-        )
         stays = self.refresh_steps is None
         reference = composition.tuned.reference() if stays else frozen_copy(composition.model)
         return PreferredSamples(
@@ -71,7 +63,7 @@ class OnlineDPO:
             roles={"model": method.model, "reference": reference},
             frozen=frozenset({"reference"} if stays else ()),
             base=method,
-            sampler=sampler,
+            sampler=group_sampler(self, composition),
         )
 
 

@@ -11,6 +11,7 @@ from genever.training import Batch, Composition, Feed, Method, Regression, Score
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genever_plugins.aligner.micro_batches import updates_on_batches
 from genever_plugins.aligner.preferences import Preferences, pair_differences, repeated
 
 __all__ = ["Likelihood", "RewardHead", "RewardTraining", "reward_head", "reward_training"]
@@ -96,14 +97,7 @@ class RewardTraining(Stateless):
         return {"model": self.learns}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
-        for part in range(data.accumulate):
-            batch, seen = next(data), dict[str, Tensor]()
-            yield Update(
-                lambda batch=batch, seen=seen: self.losses(batch, seen),
-                step=part == data.accumulate - 1,
-                scale=1 / data.accumulate,
-                report=lambda seen=seen: seen,
-            )
+        return updates_on_batches(data, self.losses)
 
     def losses(self, batch: Batch, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         """Notes in `seen` what is logged."""
