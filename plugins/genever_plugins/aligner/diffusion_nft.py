@@ -9,13 +9,12 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge, Gt
 from genever.slots import Average, Guidance, Reward, Solver
-from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update, frozen_copy
+from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update, follow, frozen_copy
 from genever.values import TimeContext
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from genever_plugins.aligner.advantages import advantages
-from genever_plugins.aligner.following import follow
 from genever_plugins.aligner.groups import Groups, GroupSampler, group_sampler, updates_on_groups
 
 __all__ = ["DiffusionNFT", "branches", "normalised_error", "optimality"]

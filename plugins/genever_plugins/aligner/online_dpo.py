@@ -9,10 +9,9 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge, Gt
 from genever.slots import Guidance, Reward, Solver
-from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update, frozen_copy
+from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update, follow, frozen_copy
 from torch import Tensor, nn
 
-from genever_plugins.aligner.following import follow
 from genever_plugins.aligner.groups import Groups, GroupSampler, group_sampler, updates_on_groups
 from genever_plugins.aligner.preference_loss import Pairs, best_and_worst, pair_losses
 

@@ -9,11 +9,10 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge, Gt, Le
 from genever.slots import Average
-from genever.training import Composition, Forward, Regression, frozen_copy
+from genever.training import Composition, Forward, Regression, follow, frozen_copy
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
-from genever_plugins.aligner.following import follow
 from genever_plugins.aligner.taps import tapped
 
 __all__ = ["SelfAlignment"]

@@ -15,6 +15,7 @@ from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import Draws, derived_seed, normal_of_numbers
 from genever.training._evaluation import Evaluation, asked_for, sample
 from genever.training._feed import Batch, Feed, indices_at, planned_indices
+from genever.training._following import follow
 from genever.training._layout import blocks_of
 from genever.training._loop import Stopped, Trainer
 from genever.training._method import Method, Round, Stateless, Update, named_parameters
@@ -62,6 +63,7 @@ __all__ = [
     "build_seeded",
     "compose",
     "derived_seed",
+    "follow",
     "frozen_copy",
     "indices_at",
     "load_average",
