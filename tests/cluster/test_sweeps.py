@@ -203,7 +203,7 @@ def test_lifecycle_goes_on_from_what_succeeded(cluster: Any, gate: Path) -> None
     assert len(cluster.squeue()) == 6
     found = cluster.wait_for(lambda: over(sweep), 240)
     assert [one.kind for one in found] == ["finished", "failed", "finished", "finished", "cancelled", "cancelled"]
-    assert [one.reason for one in found[4:]] == ["its start, 1, failed"] * 2
+    assert [one.reason for one in found[4:]] == ["its train.start, 1, failed"] * 2
     assert runs_of(sweep)[2].facts["start"]["run"] == str(runs_of(sweep)[0].path)
     cluster.wait_for(lambda: not cluster.squeue())
 

@@ -48,7 +48,7 @@ def _table(prepared: Prepared, conditions: Mapping[int, Condition]) -> str:
     rows = [head]
     for plan in prepared.plans:
         element, condition = plan.element, conditions.get(plan.variant.number)
-        lineage = [element.stage, "" if element.start is None else str(element.start)] if named else []
+        lineage = [element.stage, ", ".join(map(str, element.after))] if named else []
         varied = [element.varied.get(key, "") for key in keys]
         rows.append([str(element.number), *lineage, *varied, condition.kind if condition else "new", element.run or ""])
     return columns(rows, indent=0)

@@ -72,7 +72,7 @@ def _table(sweep: SweepDirectory, rows: Sequence[tuple[Element, Condition]]) -> 
     head = ["#", *(["stage", "from"] if named else []), *keys, "is", "step", "job", ""]
     cells = [head]
     for element, condition in rows:
-        lineage = [element.stage, "" if element.start is None else str(element.start)] if named else []
+        lineage = [element.stage, ", ".join(map(str, element.after))] if named else []
         varied = [element.varied.get(key, "") for key in keys]
         said = [condition.kind, progress(condition), condition.job or "", _why(element, condition)]
         cells.append([str(element.number), *lineage, *varied, *said])

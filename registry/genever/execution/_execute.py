@@ -141,12 +141,11 @@ def _fail(run: RunDirectory, place: Place, reason: str, *, wrong: bool = False) 
 
 def _compose(run: RunDirectory, stage: Stage, catalog: Catalog, device: torch.device, world: World) -> Composition:
     """A run that has a checkpoint needs its start no more."""
-    lineage = run.facts.get("start")
-    start = Start(RunDirectory(Path(lineage["run"])), catalog) if lineage and not run.saved_steps() else None
-    if start and lineage and lineage.get("awaited") and start.run.finished_since is None:
-        raise UserError(
-            f"it starts from {start.run.path}, which has not finished. Wait for that run, or go on with it first."
-        )
+    lineage = None if run.saved_steps() else run.facts.get("start")
+    start = Start(RunDirectory(Path(lineage["run"])), catalog) if lineage else None
+    for one in (*([lineage] if lineage else []), *run.facts.get("reads", {}).values()):
+        if one.get("awaited") and RunDirectory(Path(one["run"])).finished_since is None:
+            raise UserError(f"it needs {one['run']}, which has not finished. Wait for that run, or go on with it first.")
     return compose(stage, device=device, start=start, world=world, runs=RunsUnder.beside(run, catalog))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
+from genever.language._annotations import kind_of
+from genever.language._kinds import names_run
 from genever.parts import BrokenPartError, Catalog, Parameter, Surface
 
 __all__ = ["ROOT", "Parts", "parts_of"]
@@ -54,6 +56,12 @@ class Parts:
         """Where each parameter of a part stands among the others."""
         surface = self.readable(name)
         return {parameter.name: n for n, parameter in enumerate(surface.parameters)} if surface else {}
+
+    def takes_run(self, name: str, parameter: str) -> bool | None:
+        """Whether a text that a part's parameter takes is the name of a run. None = there is no such parameter."""
+        surface = self.readable(name)
+        found = surface.parameter(parameter) if surface else None
+        return names_run(kind_of(found.annotation)) if found else None
 
     def of_slot(self, slot: str) -> tuple[str, ...]:
         """The parts of a slot, by full name."""

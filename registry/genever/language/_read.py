@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from genever.errors import Problem
-from genever.language._annotations import kind_of
 from genever.language._composition import compose
 from genever.language._config import START, Binding, Config, Key, NamedRun
-from genever.language._kinds import names_run
 from genever.language._layers import Layers
 from genever.language._macros import Expansion
 from genever.language._parts import ROOT, Parts, parts_of
@@ -48,13 +46,14 @@ class Experiment:
         reader.layers(Path(path))
         return cls(Path(path), reader)
 
-    def with_bindings(self, bindings: Sequence[str], *, start: Config | None = None) -> Config:
+    def with_bindings(self, bindings: Sequence[str], *, planned: Mapping[str, Config] | None = None) -> Config:
         """The experiment under what `-b` says; the n-th binding's problems stand at the file '-b', line n.
 
         Args:
-            start: composes the run that `train.start` names by '<experiment>/<id>' and that is not there yet.
+            planned: runs that are not there yet, '<experiment>/<id>', and what composes them: they may be named as if they
+                were. None = all are looked up.
         """
-        return self._reader.read(self.path, tuple(bindings), (), start)
+        return self._reader.read(self.path, tuple(bindings), (), planned or {})
 
 
 class _Reader:
@@ -73,12 +72,12 @@ class _Reader:
         layers.add_file(path)
         return layers
 
-    def read(self, path: Path, bindings: Sequence[str], chain: tuple[str, ...], planned: Config | None = None) -> Config:
+    def read(self, path: Path, bindings: Sequence[str], chain: tuple[str, ...], planned: Mapping[str, Config]) -> Config:
         """Reads a file.
 
         Args:
             chain: the experiments whose start led here.
-            planned: composes the run that it starts from. None = that is looked up.
+            planned: as `Experiment.with_bindings` takes them.
         """
         layers = self.layers(path).copy()
         layers.add_bindings(bindings)
@@ -92,15 +91,14 @@ class _Reader:
             complete=layers.complete,
             readable=layers.readable,
         )
-        return self._with_reads(self._with_start(config, chain, planned))
+        return self._with_reads(self._with_start(config, chain, planned), planned)
 
-    def _with_start(self, config: Config, chain: tuple[str, ...], planned: Config | None) -> Config:
+    def _with_start(self, config: Config, chain: tuple[str, ...], planned: Mapping[str, Config]) -> Config:
         binding = config.bindings.get(START)
         if binding is None or not isinstance(binding.value, str) or config.path.name == FROZEN:
             return config
-        if planned:
-            start = NamedRun(binding.value, run=self.runs_root / binding.value, pinned=binding.value)
-            return self._inheriting(config, start, binding, planned)
+        if binding.value in planned:
+            return self._inheriting(config, self._planned(binding.value), binding, planned[binding.value])
         start = self._named(binding.value, config.path)
         chain = (*chain, config.name)
         if start is None:
@@ -112,24 +110,23 @@ class _Reader:
             )
         return self._inheriting(config, start, binding, self._config(start, chain))
 
-    def _with_reads(self, config: Config) -> Config:
+    def _planned(self, name: str) -> NamedRun:
+        return NamedRun(name, run=self.runs_root / name, pinned=name)
+
+    def _with_reads(self, config: Config, planned: Mapping[str, Config]) -> Config:
         """The config, with what the other names of runs mean."""
         if config.path.name == FROZEN:
             return config
         reads = dict[Key, NamedRun]()
         for key, binding in config.bindings.items():
-            if key == START or not isinstance(binding.value, str) or not self._names_run(key):
+            written = binding.value
+            if key == START or not isinstance(written, str) or not self.parts.takes_run(key.part, key.parameter):
                 continue
-            if found := self._named(binding.value, config.path):
+            if found := self._planned(written) if written in planned else self._named(written, config.path):
                 reads[key] = found
             else:
                 config = self._complain_of_name(config, binding)
         return replace(config, reads=reads)
-
-    def _names_run(self, key: Key) -> bool:
-        surface = self.parts.readable(key.part)
-        parameter = surface.parameter(key.parameter) if surface else None
-        return parameter is not None and names_run(kind_of(parameter.annotation))
 
     def _complain_of_name(self, config: Config, binding: Binding) -> Config:
         known = known_names(str(binding.value), experiment=config.path, runs_root=self.runs_root)
@@ -141,7 +138,7 @@ class _Reader:
 
     def _start_config(self, start: NamedRun, chain: tuple[str, ...]) -> Config:
         if start.experiment:
-            return self.read(start.experiment, (), chain)
+            return self.read(start.experiment, (), chain, {})
         assert start.run is not None
         layers = self.layers(start.run / FROZEN)
         return Config(start.run / FROZEN, start.written, layers.bindings, layers.macros, tuple(layers.problems))

@@ -183,8 +183,9 @@ def _alone(facts: Mapping[str, Any], state: JobState | None, job: RunJob, silent
         return "lost", f"the cluster does not know {name} any more, and there was {silent}"
     if folder.log(job.facts["element"]) is not None:
         return "failed", _with_log(f"{name} ended before the run began", job)
-    if job.facts["after"]:
-        return "cancelled", f"job {', '.join(job.facts['after'])} did not succeed, and this one waits for it"
+    if after := job.facts["after"]:
+        which = f"job {after[0]}" if len(after) == 1 else f"one of the jobs {', '.join(after)}"
+        return "cancelled", f"{which} did not succeed, and this one waits for it"
     return "lost", f"the cluster does not know {name}, and it never began"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +28,12 @@ def surroundings(catalog: Catalog, folder: Path) -> dict[str, Any]:
     }
 
 
-def create_run(resolved: Resolved, root: Path, facts: Mapping[str, Any], *, awaits_start: bool = False) -> RunDirectory:
+def create_run(resolved: Resolved, root: Path, facts: Mapping[str, Any], *, awaits: Collection[str] = ()) -> RunDirectory:
     """Freezes a resolved experiment into a new run's directory.
 
     Args:
         facts: `surroundings`, and what else the run should remember.
-        awaits_start: whether it is not to begin before the run that it starts from has finished.
+        awaits: of the runs that it names, those that have to finish before it begins, as its bindings write them.
 
     Raises:
         UserError: a run that it needs has not run yet.
@@ -42,13 +42,14 @@ def create_run(resolved: Resolved, root: Path, facts: Mapping[str, Any], *, awai
     if resolved.note:
         raise UserError(resolved.note)
     if resolved.start is not None:
-        facts["start"] = {**_lineage(resolved.start), "awaited": awaits_start}
-    facts["reads"] = {str(key): _lineage(named) for key, named in resolved.config.reads.items()}
+        facts["start"] = _lineage(resolved.start, awaits)
+    facts["reads"] = {str(key): _lineage(named, awaits) for key, named in resolved.config.reads.items()}
     files = {"resolved.json": resolved.json, "resolved.gin": resolved.text}
     return RunDirectory.create(root, resolved.name, resolved.identity, facts, files)
 
 
-def _lineage(named: NamedRun) -> dict[str, Any]:
+def _lineage(named: NamedRun, awaits: Collection[str]) -> dict[str, Any]:
     assert named.run is not None
     origin = RunDirectory(named.run)
-    return {"name": named.written, "run": str(origin.path.resolve()), "identity": origin.facts.get("identity")}
+    facts = {"name": named.written, "run": str(origin.path.resolve()), "identity": origin.facts.get("identity")}
+    return {**facts, "awaited": named.written in awaits}

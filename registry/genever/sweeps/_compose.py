@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from genever.language import Config, Experiment, Resolved, resolve
+from genever.language import Config, Experiment, Place, Resolved, resolve
 from genever.language._values import source
 from genever.parts import Catalog
 
-__all__ = ["START", "Composer", "start_binding"]
+__all__ = ["COMMAND_LINE", "Composer", "naming"]
 
-START = "train.start"
+#: Where the problems of bindings stand.
+COMMAND_LINE = "-b"
 
 
 class Composer:
@@ -29,19 +30,18 @@ class Composer:
         self.starts = dict(starts or {})
         self._open = cache(lambda file: Experiment.open(file, catalog=catalog, runs_root=root))
 
-    def config(self, file: Path, bindings: Sequence[str], *, start: Config | None = None) -> Config:
+    def config(self, file: Path, bindings: Sequence[str], *, planned: Mapping[str, Config] | None = None) -> Config:
         """Arguments as `Experiment.open` and `Experiment.with_bindings` take them."""
         experiment = self._open(file)
-        config = experiment.with_bindings(bindings, start=start)
-        found = {str(key): named for key, named in config.named_runs.items() if named.run}
-        if start is not None:
-            found.pop(START, None)
+        config = experiment.with_bindings(bindings, planned=planned)
+        found = {key: named for key, named in config.named_runs.items() if named.run and named.written != named.pinned}
         kept = {key: self.starts.setdefault(named.written, named.pinned) for key, named in found.items()}
         moved = {key: run for key, run in kept.items() if run != found[key].pinned and self._is_run(run)}
         if not moved:
             return config
-        others = [binding for binding in bindings if binding.partition("=")[0].strip() not in moved]
-        return experiment.with_bindings([*others, *(f"{key} = {source(run)}" for key, run in moved.items())], start=start)
+        again = {config.bindings[key].place: naming(str(key), run) for key, run in moved.items()}
+        kept_in_place = [again.pop(Place(COMMAND_LINE, line), binding) for line, binding in enumerate(bindings, 1)]
+        return experiment.with_bindings([*kept_in_place, *again.values()], planned=planned)
 
     def freeze(self, file: Path, bindings: Sequence[str]) -> Resolved:
         """What a run of this freezes. Raises UserError with every mistake."""
@@ -51,6 +51,6 @@ class Composer:
         return any((folder / "resolved.gin").is_file() for folder in (Path(name), self.root / name))
 
 
-def start_binding(run: str) -> str:
-    """What makes a stage start from a run, '<experiment>/<id>'."""
-    return f"{START} = {source(run)}"
+def naming(key: str, run: str) -> str:
+    """The binding that has a key name a run, '<experiment>/<id>'."""
+    return f"{key} = {source(run)}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain, product
 
 from genever.sweeps._manifest import Element
@@ -19,16 +19,16 @@ class Variant:
     Args:
         number: counted from 0 over all stages.
         stage: its name.
-        varied: what tells it apart from the others of its stage and its start.
+        varied: what tells it apart from the others of its stage and its parents.
         fixed: what it shares with them.
-        start: the number of the variant that it starts from. None = as the experiment says.
+        parents: the numbers of the variants whose runs it names, by the key that names each.
     """
 
     number: int
     stage: str
     varied: Point
     fixed: Point
-    start: int | None = None
+    parents: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def settings(self) -> Point:
@@ -47,7 +47,7 @@ class Variant:
             stage=self.stage,
             varied={setting.key: setting.text for setting in self.varied},
             bindings=self.bindings,
-            start=self.start,
+            parents=self.parents,
         )
 
 
@@ -55,13 +55,23 @@ def expand(sweep: Sweep) -> tuple[Variant, ...]:
     """All variants, stage by stage; of a search none, since each depends on what those before it gave.
 
     Within a stage the variants are the product of its axes in the order of the file, the first varying slowest; in a later
-    stage, for each element of the stage that it comes after.
+    stage, for each choice of elements of the stages that it comes after. Of these, only such come together as agree on every
+    stage from which both descend. So an element is one choice of a point in each stage of its lineage, itself included, and
+    its parents are the elements that chose as it did.
     """
+    points = {stage.name: list(_points(stage)) for stage in sweep.stages}
+    lineages = {stage.name: sweep.lineage(stage.name) for stage in sweep.stages}
     variants: list[Variant] = []
+    numbers: dict[tuple[str, tuple[int, ...]], int] = {}
     for stage in sweep.stages:
-        starts = [one.number for one in variants if one.stage == stage.after] if stage.after is not None else [None]
-        for start, varied in product(starts, _points(stage)):
-            variants.append(Variant(number=len(variants), stage=stage.name, varied=varied, fixed=stage.fixed, start=start))
+        for chosen in product(*(range(len(points[name])) for name in lineages[stage.name])):
+            chose = dict(zip(lineages[stage.name], chosen, strict=True))
+            parents = {
+                link.key: numbers[link.stage, tuple(chose[name] for name in lineages[link.stage])] for link in stage.after
+            }
+            varied, number = points[stage.name][chosen[-1]], len(variants)
+            variants.append(Variant(number=number, stage=stage.name, varied=varied, fixed=stage.fixed, parents=parents))
+            numbers[stage.name, chosen] = number
     return tuple(variants)
 
 

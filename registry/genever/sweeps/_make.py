@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genever.runs import create_run
-from genever.sweeps._compose import Composer, start_binding
+from genever.sweeps._compose import Composer, naming
 from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import Element, StageRecord, SweepDirectory
 
@@ -22,7 +22,7 @@ def make_runs(
     composer: Composer,
     facts: Mapping[str, Any],
 ) -> SweepDirectory:
-    """Gives each element of a stage a run: the one there is of its identity, or a new one. What it starts from has a run.
+    """Gives each element of a stage a run: the one there is of its identity, or a new one. Its parents have runs.
 
     Args:
         facts: what a new run remembers, beside the sweep's name.
@@ -35,13 +35,13 @@ def make_runs(
     for element in elements:
         if sweep.run_of(element):
             continue
-        start = sweep.elements[element.start].run if element.start is not None else None
-        bindings = [*element.bindings, *([start_binding(start)] if start else [])]
+        parents = {key: sweep.elements[number].run or "" for key, number in element.parents.items()}
+        bindings = [*element.bindings, *(naming(key, run) for key, run in parents.items())]
         resolved = composer.freeze(Path(stage.file), bindings)
         if resolved.identity not in known:
             found = index.find(resolved.name, resolved.identity)
             told = {**facts, "sweep": sweep.name}
-            run = found or create_run(resolved, sweep.root, told, awaits_start=start is not None)
+            run = found or create_run(resolved, sweep.root, told, awaits=parents.values())
             known[resolved.identity] = f"{resolved.name}/{run.path.name}"
         given[element.number] = replace(element, identity=resolved.identity, run=known[resolved.identity])
     if not given:

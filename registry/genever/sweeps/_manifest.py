@@ -11,11 +11,12 @@ from typing import Any
 
 from genever.errors import UserError, did_you_mean
 from genever.runs import RunDirectory, write_whole
+from genever.sweeps._sweep import START
 
 __all__ = ["Element", "Manifest", "StageRecord", "SweepDirectory", "find_sweep", "known_sweeps", "open_sweep"]
 
 FOLDER = "sweeps"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,9 @@ class Element:
         number: counted from 0 over all stages.
         stage: its name; '' in a sweep that has one stage.
         varied: what tells it apart from its neighbours: gin text by key, as the file writes the key.
-        bindings: all that the sweep binds, as `-b` takes them, without `train.start`.
-        start: the number of the element whose run this one starts from. None = as the experiment says.
-        identity: of its run. None = not frozen yet, since its start has no run yet.
+        bindings: all that the sweep binds, as `-b` takes them, without those that name its parents' runs.
+        parents: the numbers of the elements whose runs it names, by the key that names each.
+        identity: of its run. None = not frozen yet, since a parent has no run yet.
         run: '<experiment>/<id>'. None = it has none yet. Elements that compose the same run share it.
     """
 
@@ -36,9 +37,14 @@ class Element:
     stage: str = ""
     varied: Mapping[str, str] = field(default_factory=dict)
     bindings: tuple[str, ...] = ()
-    start: int | None = None
+    parents: Mapping[str, int] = field(default_factory=dict)
     identity: str | None = None
     run: str | None = None
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """The numbers of its parents, each once."""
+        return tuple(dict.fromkeys(self.parents.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +54,6 @@ class StageRecord:
     Args:
         experiment: such as 'digits/pretrain'.
         file: its gin file, absolute.
-        after: the stage whose runs its own start from. None = as the experiment says.
         keys: what varies, in the order of the file.
         profile: where and how its runs are trained, from `Profile.to_dict`.
         runs_per_job: runs that share one allocation.
@@ -57,7 +62,6 @@ class StageRecord:
     name: str
     experiment: str
     file: str
-    after: str | None = None
     keys: tuple[str, ...] = ()
     profile: Mapping[str, Any] = field(default_factory=dict)
     runs_per_job: int = 1
@@ -70,7 +74,7 @@ class Manifest:
     Args:
         file: the sweep file's absolute path.
         metric: what a search is after, such as 'fd', and 'minimize' or 'maximize'. None = no search.
-        starts: which run each `train.start` was found to mean, '<experiment>/<id>' by what the experiment says.
+        starts: which run each name of one was found to mean, '<experiment>/<id>' by what the experiment says.
         dropped: runs that an earlier version of the file asked for.
     """
 
@@ -157,10 +161,12 @@ class SweepDirectory:
 
     def lineage(self, element: Element) -> tuple[Element, ...]:
         """The elements that this one descends from, the first stage's first, itself last."""
-        chain = [element]
-        while chain[0].start is not None:
-            chain.insert(0, self.elements[chain[0].start])
-        return tuple(chain)
+        found, waiting = {element.number}, [element]
+        while waiting:
+            new = set(waiting.pop().after) - found
+            found |= new
+            waiting += [self.elements[number] for number in new]
+        return tuple(self.elements[number] for number in sorted(found))
 
     def varied(self, element: Element) -> dict[str, str]:
         """What tells an element apart from all others: its own values, and under 'stage:key' those of its ancestors."""
@@ -209,8 +215,12 @@ def known_sweeps(root: Path) -> list[str]:
 
 
 def _parsed(data: dict[str, Any]) -> Manifest:
-    if data["format"] != FORMAT:
+    if data["format"] not in (1, FORMAT):
         raise ValueError(f"its format is {data['format']!r}, and this Genever knows {FORMAT}")
+    for one in (*data["stages"], *data["elements"]) if data["format"] == 1 else ():
+        # An element had one parent, which it started from.
+        start, _ = one.pop("start", None), one.pop("after", None)
+        one |= {} if start is None else {"parents": {START: start}}
     known = {one.name for one in fields(Manifest)}
     facts = {key: value for key, value in data.items() if key in known}
     facts["stages"] = tuple(StageRecord(**{**one, "keys": tuple(one["keys"])}) for one in data["stages"])

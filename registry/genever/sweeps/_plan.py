@@ -7,13 +7,15 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from genever.errors import UserError, shown_path
-from genever.language import Config, Key, Problem, check, resolve
+from genever.language import Config, Key, Place, Problem, check, resolve
+from genever.language._parts import parts_of
+from genever.language._values import source
 from genever.runs import RunDirectory
-from genever.sweeps._compose import Composer, start_binding
+from genever.sweeps._compose import COMMAND_LINE, Composer
 from genever.sweeps._expand import Variant
 from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import Element
-from genever.sweeps._sweep import Sweep
+from genever.sweeps._sweep import Point, Setting, Sweep
 
 __all__ = ["KEEP_BEST", "Plan", "Planner"]
 
@@ -22,7 +24,6 @@ KEEP_BEST = "train.keep_best"
 
 #: Nobody reads more at once.
 _MOST_SHOWN = 30
-_COMMAND_LINE = "-b"
 _OUR_PLACE = re.compile(r"-b:(\d+)")
 _STEPS = Key("", "train", "steps")
 
@@ -33,7 +34,7 @@ class Plan:
 
     Args:
         experiment: such as 'digits/pretrain'.
-        identity: of its run. None = not known yet, since what it starts from has no run yet.
+        identity: of its run. None = not known yet, since a parent has no run yet.
         run: the run there is already. None = there is none.
         steps: that it trains.
         note: why no run can be made of it now, in a sentence; '' = nothing is in the way.
@@ -62,35 +63,39 @@ class Planner:
     index: RunIndex
     plans: dict[int, Plan] = field(default_factory=dict)
     num_checked: int = 0
-    _configs: dict[int, Config] = field(default_factory=dict)
+    _planned: dict[str, Config] = field(default_factory=dict)
     _problems: Counter[Problem] = field(default_factory=Counter)
     _num_set: Counter[tuple[str, str]] = field(default_factory=Counter)
     _in_vain: dict[tuple[str, str], list[Problem]] = field(default_factory=dict)
 
     def add(self, variant: Variant) -> None:
-        """Composes a variant; a later one may start from it."""
-        if variant.start is not None and variant.start not in self.plans:
-            return  # Its start has mistakes of its own.
-        config = self._config(variant)
+        """Composes a variant; a later one may name its run."""
+        parents = [self.plans.get(number) for number in variant.parents.values()]
+        if None in parents:
+            return  # A parent has mistakes of its own.
+        settings = self._settings(variant)
+        bindings = [str(setting) for setting in settings]
+        config = self.composer.config(self.sweep.stage(variant.stage).experiment, bindings, planned=self._planned)
         self.num_checked += 1
-        self._num_set.update((variant.stage, setting.key) for setting in variant.settings)
-        problems = check(config, self.composer.catalog)
+        self._num_set.update((variant.stage, setting.key) for setting in settings)
+        problems = self._problems_of(config, len(variant.settings))
         for problem in problems:
-            at_home = self._at_home(problem, variant)
-            if problem.level == "warning" and problem.file == _COMMAND_LINE:
-                key = variant.settings[problem.line - 1].key
+            at_home = self._at_home(problem, variant, settings)
+            if problem.level == "warning" and problem.file == COMMAND_LINE and problem.line <= len(settings):
+                key = settings[problem.line - 1].key
                 self._in_vain.setdefault((variant.stage, key), []).append(at_home)
             else:
                 self._problems[at_home] += 1
         if any(problem.level == "error" for problem in problems):
             return
         resolved = resolve(config, self.composer.catalog)
-        is_known = variant.start is None or self.plans[variant.start].run is not None
+        is_known = all(parent and parent.run for parent in parents)
         run = self.index.find(config.name, resolved.identity) if is_known else None
-        if run is None and any(stage.after == variant.stage for stage in self.sweep.stages):
-            self._configs[variant.number] = config
         identity, steps = resolved.identity if is_known else None, config.bindings[_STEPS].value
-        self.plans[variant.number] = Plan(variant, config.name, identity, run, int(str(steps)), resolved.note)
+        plan = Plan(variant, config.name, identity, run, int(str(steps)), resolved.note)
+        self.plans[variant.number] = plan
+        if run is None and any(link.stage == variant.stage for stage in self.sweep.stages for link in stage.after):
+            self._planned[_name(plan)] = config
 
     def conclude(self) -> list[str]:
         """The warnings of all variants.
@@ -108,27 +113,40 @@ class Planner:
         num = f"{len(found)} mistake{'s' * (len(found) > 1)}"
         raise UserError("\n".join([f"{shown_path(self.sweep.path)} has {num}; nothing was submitted.", *lines]))
 
-    def _config(self, variant: Variant) -> Config:
-        file = self.sweep.stage(variant.stage).experiment
-        if variant.start is None:
-            return self.composer.config(file, variant.bindings)
-        start = self.plans[variant.start]
-        run = start.run.path.name if start.run else start.identity or "next"
-        bindings = [*variant.bindings, start_binding(f"{start.experiment}/{run}")]
-        return self.composer.config(file, bindings, start=self._configs.get(variant.start))
+    def _settings(self, variant: Variant) -> Point:
+        """All that is set, its parents' runs last."""
+        links = self.sweep.stage(variant.stage).after
+        runs = (source(_name(self.plans[variant.parents[link.key]])) for link in links)
+        return (*variant.settings, *(Setting(link.key, run, link.place) for link, run in zip(links, runs, strict=True)))
 
-    def _at_home(self, problem: Problem, variant: Variant) -> Problem:
+    def _problems_of(self, config: Config, num_settings: int) -> list[Problem]:
+        """What is wrong with a variant. Of a key that is to name a parent's run, and names none, nothing else is said."""
+        parts = parts_of(self.composer.catalog)
+        given = (one for one in config.bindings.values() if one.place.file == COMMAND_LINE and one.place.line > num_settings)
+        foreign = {one.place: one.key for one in given if parts.takes_run(one.key.part, one.key.parameter) is False}
+        found = [one for one in check(config, self.composer.catalog) if Place(one.file, one.line) not in foreign]
+        message = "{} is no name of a run, but 'after' puts one there. Write a key that is, such as train.start."
+        return [*found, *(Problem.at(place, message.format(key)) for place, key in foreign.items())]
+
+    def _at_home(self, problem: Problem, variant: Variant, settings: Point) -> Problem:
         """A problem of a binding, where the sweep file says it."""
-        places = [setting.place for setting in variant.settings]
-        places.append(self.sweep.stage(variant.stage).place)
-        message = _OUR_PLACE.sub(lambda found: str(places[int(found[1]) - 1]), problem.message)
-        if problem.file != _COMMAND_LINE:
+        places = [setting.place for setting in settings]
+        # Beyond them lies what was pinned for the experiment itself.
+        beyond = self.sweep.stage(variant.stage).place
+        place_of = lambda line: places[line - 1] if line <= len(places) else beyond  # noqa: E731
+        message = _OUR_PLACE.sub(lambda found: str(place_of(int(found[1]))), problem.message)
+        if problem.file != COMMAND_LINE:
             return replace(problem, message=message)
-        search = self.sweep.search
-        if search and places[problem.line - 1] == search.place and message.startswith(KEEP_BEST):
+        place, search = place_of(problem.line), self.sweep.search
+        if search and place == search.place and message.startswith(KEEP_BEST):
             message = f"search.metric{message.partition(':')[1]}{message.partition(':')[2]}"
-        return Problem.at(places[problem.line - 1], message, problem.level)
+        return Problem.at(place, message, problem.level)
 
     def _line(self, problem: Problem, num: int) -> str:
         total = self.num_checked
         return f"{replace(problem, level='error')}" + (f" (in {num} of {total} runs)" if num < total else "")
+
+
+def _name(plan: Plan) -> str:
+    """The run that there is, or the one that is to be, as a stage names it."""
+    return f"{plan.experiment}/{plan.run.path.name if plan.run else f'new-{plan.variant.number}'}"

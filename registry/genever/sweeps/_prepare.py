@@ -89,7 +89,6 @@ class Prepared:
             name=stage.name,
             experiment=self.composer.config(stage.experiment, ()).name,
             file=str(stage.experiment.resolve()),
-            after=stage.after,
             keys=stage.keys,
             profile=self.profiles[stage.name].to_dict(),
             runs_per_job=stage.runs_per_job,
@@ -171,9 +170,10 @@ def _profiles(sweep: Sweep, on: str | None, overrides: Mapping[str, str]) -> dic
     for stage in sweep.stages:
         said = {**stage.overrides, **overrides}
         found[stage.name] = read_profile(on or stage.profile or "local", said, near=sweep.path)
-        if stage.after is not None and found[stage.name].kind != found[stage.after].kind:
-            raise UserError(
-                f"{stage.place}: {stage.name!r} runs on {found[stage.name].kind}, but {stage.after!r}, its start, on "
-                f"{found[stage.after].kind}. Name one cluster for both with 'on'."
-            )
+        for link in stage.after:
+            if found[stage.name].kind != found[link.stage].kind:
+                raise UserError(
+                    f"{link.place}: {stage.name!r} runs on {found[stage.name].kind}, but {link.stage!r}, which it waits "
+                    f"for, on {found[link.stage].kind}. Name one cluster for both with 'on'."
+                )
     return found

@@ -13,8 +13,9 @@ from genever.sweeps._axes import MAX_RUNS, axes, point
 from genever.sweeps._distributions import Normal
 from genever.sweeps._document import Fields, Items, Node, Scalar, read_document
 from genever.sweeps._drawn import over
+from genever.sweeps._gin_text import values_by_key
 from genever.sweeps._section import Mistakes, Section
-from genever.sweeps._sweep import Point, Search, Setting, Stage, Sweep
+from genever.sweeps._sweep import START, Link, Point, Search, Setting, Stage, Sweep
 
 __all__ = ["read_sweep"]
 
@@ -23,7 +24,6 @@ _RESOURCES = ("on", "limit", "runs_per_job", "resources")
 _COMPOSED = ("experiment", "vary", "fixed")
 _FILE = ("name", "on_failure")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
-START = "train.start"
 
 
 def read_sweep(path: Path | str, *, folder: Path | None = None, name: str | None = None) -> Sweep:
@@ -64,7 +64,7 @@ class _Reader:
         is_lifecycle = any(key.text == "stages" for key, _ in node.fields)
         keys = (*_FILE, *_RESOURCES, "stages") if is_lifecycle else (*_FILE, *_COMPOSED, "search", *_RESOURCES)
         section = Section(node, "", keys, self.mistakes)
-        stages = tuple(self._stages(section)) if is_lifecycle else (self._stage(section, "", None, {}),)
+        stages = tuple(self._stages(section)) if is_lifecycle else (self._stage(section, "", (), {}),)
         sweep = Sweep(
             path=Path(os.path.abspath(self.path)),
             name=name or self._name(section),
@@ -72,7 +72,7 @@ class _Reader:
             stages=stages,
             on_failure=section.one_of("on_failure", ("continue", "stop")) or "continue",
         )
-        self._complain_of_packed_starts(stages)
+        self._complain_of_packed_parents(stages)
         if not self.mistakes.found:
             self._check_size(sweep)
         return sweep
@@ -104,32 +104,46 @@ class _Reader:
             yield self._stage(stage, name, self._after(stage, before), _resources(section))
             before.append(name)
 
-    def _complain_of_packed_starts(self, stages: Sequence[Stage]) -> None:
-        """Runs that share a job end together, and nothing could start from one of them when another fails."""
+    def _complain_of_packed_parents(self, stages: Sequence[Stage]) -> None:
+        """Runs that share a job end together, and nothing could go on from one of them when another fails."""
+        needed = {link.stage for stage in stages for link in stage.after}
         for stage in stages:
-            if stage.runs_per_job > 1 and any(other.after == stage.name for other in stages):
+            if stage.runs_per_job > 1 and stage.name in needed:
                 message = (
-                    f"The stage {stage.name!r} packs {stage.runs_per_job} runs into a job, but others start from each run."
+                    f"The stage {stage.name!r} packs {stage.runs_per_job} runs into a job, but others wait for each run."
                 )
                 self.mistakes.add(stage.place, f"{message} Give it runs_per_job: 1.")
 
-    def _after(self, section: Section, before: list[str]) -> str | None:
-        """The stage that one starts from: as it says, else the one before it."""
+    def _after(self, section: Section, before: list[str]) -> tuple[Link, ...]:
+        """The runs of earlier stages that one names: as it says, else it starts from the one before it."""
         node = section.nodes.get("after")
         if node is None:
-            return before[-1] if before else None
+            return (Link(START, before[-1], section.place),) if before else ()
         if isinstance(node, Scalar) and node.value is None:
-            return None
+            return ()
+        label = section.label("after")
+        if isinstance(node, Scalar):
+            links = [self._link(START, node, label, before, "null for none")]
+        elif isinstance(node, Fields) and node.fields:
+            values = values_by_key(node, label, self.mistakes)
+            links = [self._link(key, value, f"{label}.{key}", before, "left out") for key, value in values.items()]
+        else:
+            section.wrong(
+                "after", "It must be a stage, null, or a mapping such as {train.start: base, Learned.run: reward}."
+            )
+            links = []
+        return tuple(filter(None, links))
+
+    def _link(self, key: str, node: Node, label: str, before: list[str], otherwise: str) -> Link | None:
         if isinstance(node, Scalar) and node.value in before:
-            return str(node.value)
+            return Link(key, str(node.value), node.place)
+        above = listed(filter(None, dict.fromkeys(before))) or "there is none"
         hint = did_you_mean(node.text, before) if isinstance(node, Scalar) else ""
-        section.wrong(
-            "after",
-            f"It must be a stage above this one ({listed(filter(None, dict.fromkeys(before)))}), or null for none.{hint}",
-        )
+        message = f"{label} is {node}. It must be a stage above this one ({above}), or {otherwise}.{hint}"
+        self.mistakes.add(node.place, message)
         return None
 
-    def _stage(self, section: Section, name: str, after: str | None, inherited: Mapping[str, Node]) -> Stage:
+    def _stage(self, section: Section, name: str, after: tuple[Link, ...], inherited: Mapping[str, Node]) -> Stage:
         """One stage; what it does not say of its resources is `inherited` from the file."""
         label = f"stages.{name}." if name else ""
         varies = section.fields("vary", "{grid: {AdamW.lr: [1e-3, 3e-3]}, seeds: 3}")
@@ -216,12 +230,13 @@ class _Reader:
         for key in [key for key, count in counts.items() if count > 1]:
             one, other = [setting.place for setting in firsts if setting.key == key][:2]
             self.mistakes.add(other, f"{key} is set in line {one.line} already. Set each key in one block.")
+        linked = {link.key: link.stage for link in stage.after}
         for setting in firsts:
-            if setting.key == START and stage.after is not None:
+            if setting.key in linked:
                 message = (
-                    f"train.start is set by 'after', which is the stage {stage.after!r}. Leave it out, or write after: null."
+                    f"{setting.key} is set by 'after', to a run of the stage {linked[setting.key]!r}. Leave it out, or "
                 )
-                self.mistakes.add(setting.place, message)
+                self.mistakes.add(setting.place, f"{message}write another 'after' (null for none).")
 
     def _check_size(self, sweep: Sweep) -> None:
         num = sum(sweep.sizes.values())

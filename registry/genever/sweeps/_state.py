@@ -1,8 +1,8 @@
-"""How the elements of a sweep are: each by its run, and by what it starts from."""
+"""How the elements of a sweep are: each by its run, and by what it waits for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from genever.launch import Condition, look
@@ -10,19 +10,20 @@ from genever.sweeps._manifest import Element, SweepDirectory
 
 __all__ = ["conditions", "conditions_of"]
 
-#: What became of a start that nothing can start from.
+#: What became of a run that nothing can go on from.
 _ENDS = {"failed": "failed", "lost": "is lost", "cancelled": "was cancelled", "stopped": "was stopped"}
 
 
 def conditions(sweep: SweepDirectory) -> list[Condition]:
-    """How each element is, from the runs' files and one question to each cluster. One whose start is over says so."""
+    """How each element is, from the runs' files and one question to each cluster. One that waits for
+    what is over says so."""
     by_run = conditions_of(sweep, {})
     failed = next((one.number for one in sweep.elements if one.run in by_run and by_run[one.run].kind == "failed"), None)
     stopped_by = failed if sweep.manifest.on_failure == "stop" else None
     found: list[Condition] = []
     for element in sweep.elements:
         own = by_run.get(element.run) if element.run else None
-        one = _with_start(own, element, found[element.start] if element.start is not None else None)
+        one = _with_parents(own, element, found)
         if one.kind == "cancelled" and not one.reason and stopped_by is not None:
             one = replace(one, reason=f"{stopped_by} failed, and the sweep stops then")
         found.append(one)
@@ -35,10 +36,12 @@ def conditions_of(sweep: SweepDirectory, known: Mapping[str | None, Condition]) 
     return {**known, **dict(zip(runs, look(list(runs.values())), strict=True))}
 
 
-def _with_start(own: Condition | None, element: Element, start: Condition | None) -> Condition:
+def _with_parents(own: Condition | None, element: Element, found: Sequence[Condition]) -> Condition:
     if own and own.kind not in ("created", "cancelled"):
         return own
-    if start and start.kind in _ENDS:
-        reason = f"its start, {element.start}, {_ENDS[start.kind]}"
+    for key, number in element.parents.items():
+        if (kind := found[number].kind) not in _ENDS:
+            continue
+        reason = f"its {key}, {number}, {_ENDS[kind]}"
         return replace(own, kind="cancelled", reason=reason) if own else Condition(kind="cancelled", reason=reason)
     return own or Condition(kind="created", reason="not submitted yet")

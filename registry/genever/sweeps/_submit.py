@@ -27,6 +27,8 @@ __all__ = ["Submission", "Submitter", "continues", "retries"]
 _STARTING_S = 120.0
 #: Runs that take more than a moment to be made.
 _MANY = 200
+#: Runs to be submitted, and the jobs that each waits for.
+_Waiting = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Submission:
 
     Args:
         runs: that were submitted now, '<experiment>/<id>'.
-        left_out: elements that have nothing to start from: their start failed, was cancelled, or is trained by hand.
+        left_out: elements that lack what they wait for: a parent failed, was cancelled, or is trained by hand.
     """
 
     sweep: SweepDirectory
@@ -87,15 +89,16 @@ class Submitter:
         left_out: list[Element] = []
         for stage in sweep.manifest.stages:
             elements = sweep.manifest.of_stage(stage.name)
-            startable = [one for one in elements if one.start is None or sweep.elements[one.start].run in jobs]
-            left_out += [one for one in elements if one.start is not None and sweep.elements[one.start].run not in jobs]
-            sweep = self._with_runs(sweep, stage, startable)
+            parents = {one.number: [sweep.elements[number].run or "" for number in one.after] for one in elements}
+            ready = [one for one in elements if all(run in jobs for run in parents[one.number])]
+            left_out += [one for one in elements if not all(run in jobs for run in parents[one.number])]
+            sweep = self._with_runs(sweep, stage, ready)
             conditions = conditions_of(sweep, conditions)
-            starts = {sweep.elements[one.number].run or "": one.start for one in startable}
-            jobs |= {run: conditions[run].job or "" for run in starts if _is_in_hand(conditions[run])}
+            needed = {sweep.elements[one.number].run or "": parents[one.number] for one in ready}
+            jobs |= {run: conditions[run].job or "" for run in needed if _is_in_hand(conditions[run])}
             waiting = {
-                run: jobs[sweep.elements[start].run or ""] if start is not None else ""
-                for run, start in starts.items()
+                run: tuple(dict.fromkeys(jobs[other] for other in others if jobs[other]))
+                for run, others in needed.items()
                 if run not in jobs and goes_again(conditions[run]) and not _is_somebody_elses(sweep, run, conditions[run])
             }
             for job, number in self._submitted(sweep, stage, waiting):
@@ -110,7 +113,7 @@ class Submitter:
             print(f"making {new:,} runs in {sweep.root}", file=sys.stderr, flush=True)
         return make_runs(sweep, stage, elements, self.composer, self._facts)
 
-    def _submitted(self, sweep: SweepDirectory, stage: StageRecord, waiting: Mapping[str, str]) -> Iterator[tuple[Job, str]]:
+    def _submitted(self, sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting) -> Iterator[tuple[Job, str]]:
         if not waiting:
             return iter(())
         write_whole(sweep.runs_file, "".join(f"{run.path}\n" for _, run in sweep.runs()))
@@ -118,8 +121,8 @@ class Submitter:
         return cluster.submit(_packed(sweep, stage, waiting))
 
 
-def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: Mapping[str, str]) -> list[Job]:
-    """Jobs for some runs, given what each waits for."""
+def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting) -> list[Job]:
+    """Jobs for some runs."""
     name = f"{sweep.name}-{stage.name}" if stage.name else sweep.name
     rest = sweep.runs_file if sweep.manifest.on_failure == "stop" else None
     jobs: list[Job] = []
@@ -127,7 +130,7 @@ def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: Mapping[str, str
         runs = [sweep.root / run for run in group]
         for first in range(0, len(runs), stage.runs_per_job):
             together = tuple(runs[first : first + stage.runs_per_job])
-            jobs.append(Job(name=name, runs=together, after=(after,) if after else (), rest=rest))
+            jobs.append(Job(name=name, runs=together, after=after, rest=rest))
     return jobs
 
 

@@ -11,7 +11,10 @@ from typing import Literal
 from genever.language import Place
 from genever.sweeps._distributions import Distribution
 
-__all__ = ["Axis", "Point", "Search", "Setting", "Stage", "Sweep"]
+__all__ = ["START", "Axis", "Link", "Point", "Search", "Setting", "Stage", "Sweep"]
+
+#: What a stage sets to a run of the stage that it comes after, unless it says otherwise.
+START = "train.start"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,21 @@ class Setting:
 Point = tuple[Setting, ...]
 #: The points from which each run takes one.
 Axis = tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A key that names a run of an earlier stage.
+
+    Args:
+        key: such as 'train.start' or 'Learned.run'.
+        stage: the earlier one's name.
+        place: where that stands in the sweep file.
+    """
+
+    key: str
+    stage: str
+    place: Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +85,7 @@ class Stage:
         name: '' in a sweep that has one stage.
         experiment: its gin file.
         place: where that is named.
-        after: the stage from whose runs these start; each of its elements branches into all of these. None = as the
-            experiment says.
+        after: the runs of earlier stages that each of these names. () = none but those that the experiment names.
         axes: the runs are their product; the first varies slowest.
         profile: the cluster profile's name. None = as the command line says, else 'local'.
         overrides: 'minutes=20' and where it was said, over the profile.
@@ -78,7 +95,7 @@ class Stage:
     name: str
     experiment: Path
     place: Place
-    after: str | None = None
+    after: tuple[Link, ...] = ()
     axes: tuple[Axis, ...] = ()
     fixed: Point = ()
     search: Search | None = None
@@ -88,7 +105,7 @@ class Stage:
 
     @property
     def num_points(self) -> int:
-        """Runs for each element of the stage before; of a search, how many there will be."""
+        """Runs for each choice of what they come after; of a search, how many there will be."""
         return self.search.num if self.search else math.prod(map(len, self.axes))
 
     @property
@@ -118,14 +135,19 @@ class Sweep:
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
 
+    def lineage(self, name: str) -> tuple[str, ...]:
+        """The stages that one descends from, in order, itself last."""
+        found = {name}
+        for stage in reversed(self.stages):
+            found |= {link.stage for link in stage.after if stage.name in found}
+        return tuple(stage.name for stage in self.stages if stage.name in found)
+
     @property
     def search(self) -> Search | None:
         return self.stages[0].search
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Elements of each stage."""
-        found: dict[str, int] = {}
-        for stage in self.stages:
-            found[stage.name] = stage.num_points * (found[stage.after] if stage.after is not None else 1)
-        return found
+        """Elements of each stage: one for each choice of a point in each stage that it descends from."""
+        points = {stage.name: stage.num_points for stage in self.stages}
+        return {name: math.prod(points[one] for one in self.lineage(name)) for name in points}

@@ -104,7 +104,7 @@ def test_experiment_takes_over_from_a_run_that_is_planned(
     write({"experiments/digits/pretrain.gin": good, **FILES})
     base = Experiment.open("experiments/digits/pretrain.gin", catalog=catalog).with_bindings(["DiT.width = 7"])
     later = Experiment.open("experiments/digits/later.gin", catalog=catalog)
-    config = later.with_bindings(["train.start = 'digits/pretrain/next'"], start=base)
+    config = later.with_bindings(["train.start = 'digits/pretrain/next'"], planned={"digits/pretrain/next": base})
     resolved = resolve(config, catalog)
     assert "backbone.DiT.width = 7  # start, -b" in resolved.text
     assert "train.start = 'digits/pretrain/next'  # -b" in resolved.text

@@ -138,7 +138,7 @@ def test_status_answers_in_json(genever: Genever, sweep_file: Write, cluster: An
     genever("sweep", sweep_file(STAGES.replace(", resources: {gpus_per_process: 1, minutes: 30}", "")))
     (answer,) = json.loads(genever("status", "a", "--json")[1])
     assert (answer["sweep"], answer["counts"]) == ("a", {"queued": 4})
-    assert [element["start"] for element in answer["elements"]] == [None, None, 0, 1]
+    assert [element["parents"] for element in answer["elements"]] == [{}, {}, {"train.start": 0}, {"train.start": 1}]
 
 
 def test_status_watches_until_nothing_is_going_on(

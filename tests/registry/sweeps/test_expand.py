@@ -168,7 +168,7 @@ def test_later_stage_branches_from_each_element(sweep_file: Write) -> None:
         "- {name: other, experiment: ../digits/later.gin, after: base}\n"
         "- {name: alone, experiment: ../digits/pretrain.gin, after: null}\n"
     )
-    found = [(variant.stage, variant.start) for variant in expand(read_sweep(sweep_file(stages)))]
+    found = [(variant.stage, variant.parents.get("train.start")) for variant in expand(read_sweep(sweep_file(stages)))]
     later = [("later", 0), ("later", 0), ("later", 1), ("later", 1)]
     assert found == [("base", None), ("base", None), *later, ("other", 0), ("other", 1), ("alone", None)]
 

@@ -57,13 +57,13 @@ def test_lifecycle_trains_what_it_can_and_says_what_it_could_not(sweep_file: Wri
     found = _wait("a")
     assert [one.kind for one in found] == ["finished", "failed", "finished", "cancelled"]
     assert "NonFiniteError" in found[1].reason
-    assert found[3].reason == "its start, 1, failed"
+    assert found[3].reason == "its train.start, 1, failed"
     alone = _genever("run", "experiments/digits/pretrain.gin", "-b", "AdamW.lr = 1e-3", "--root", "alone", "--device", "cpu")
     assert alone.returncode == 0, alone.stderr
     assert _weights(RunDirectory(Path(alone.stdout.strip()))) == _weights(runs_of()[0])
     assert _genever("sweep", sweep_file(LIFECYCLE)).stderr.startswith("a: 0 runs submitted")
     early = _genever("resume", runs_of()[3].path, "--device", "cpu")
-    assert (early.returncode, f"it starts from {runs_of()[1].path}, which has not finished" in early.stderr) == (2, True)
+    assert (early.returncode, f"it needs {runs_of()[1].path}, which has not finished" in early.stderr) == (2, True)
 
 
 def test_sweep_that_is_submitted_twice_at_once_submits_each_run_once(sweep_file: Write, runs_of: RunsOf) -> None:

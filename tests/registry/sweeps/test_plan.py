@@ -136,7 +136,7 @@ def test_stages_that_wait_for_each_other_must_share_a_cluster(prepared: Prepare)
     with pytest.raises(UserError) as caught:
         prepared(STAGES.replace("later.gin,", "later.gin, on: slurm,"))
     assert str(caught.value) == (
-        "experiments/sweeps/a.yaml:3: 'later' runs on slurm, but 'base', its start, on local. "
+        "experiments/sweeps/a.yaml:3: 'later' runs on slurm, but 'base', which it waits for, on local. "
         "Name one cluster for both with 'on'."
     )
 

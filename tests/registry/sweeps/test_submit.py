@@ -141,8 +141,8 @@ def test_stage_whose_start_failed_is_cancelled_and_says_so(
     sweep(STAGES)
     cluster.end(runs_of()[1], "failed", reason="ValueError: no")
     found = conditions(open_sweep("a"))
-    assert [(one.kind, one.reason) for one in found[4:]] == [("cancelled", "its start, 1, failed")] * 2
-    assert sweep(STAGES).split("\n")[1:3] == [f"  {number} is left out: its start, 1, failed" for number in (4, 5)]
+    assert [(one.kind, one.reason) for one in found[4:]] == [("cancelled", "its train.start, 1, failed")] * 2
+    assert sweep(STAGES).split("\n")[1:3] == [f"  {number} is left out: its train.start, 1, failed" for number in (4, 5)]
     assert genever("retry", "a")[2] == "a: 3 runs submitted; 6 queued of 6\n"
     assert [cluster.waits_for[job] for job in ("7_0", "8_0", "9_0")] == [(), ("7_0",), ("7_0",)]
 
