@@ -13,5 +13,8 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     """Offer the distillers."""
+    registry.add("distiller.ADD", "genever_plugins.distiller.add:ADD")
     registry.add("distiller.DMD", "genever_plugins.distiller.dmd:DMD")
+    registry.add("distiller.DMD2", "genever_plugins.distiller.dmd2:DMD2")
+    registry.add("distiller.LADD", "genever_plugins.distiller.ladd:LADD")
     registry.add("distiller.ProgressiveDistillation", "genever_plugins.distiller.progressive:ProgressiveDistillation")

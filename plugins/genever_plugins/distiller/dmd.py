@@ -3,64 +3,94 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Lt
 from genever.slots import Guidance
-from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Stateless, Update, named_parameters
+from genever.training import (
+    Batch,
+    Composition,
+    Feed,
+    Field,
+    Method,
+    Regression,
+    Round,
+    Stateless,
+    Update,
+    derived_seed,
+    named_parameters,
+)
+from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["DMD"]
+from genever_plugins.distiller.few_steps import Renoising, approach, check_times, step_times
+
+__all__ = ["DMD", "DistributionMatching", "matching", "matching_round"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DMD:
-    """A generator of one step, whose distribution is moved towards the teacher's by the difference of two estimates.
+    """A generator of a few steps, whose distribution is moved towards the teacher's by the difference of two estimates.
 
-    The student G maps noise to data by its estimate of x_1 at the noisy end. Its sample x is noised to x_t, and
+    The student G maps x at each of its times to its estimate of x_1; the first is the noisy end. Its sample x is noised to
+    x_t, and
 
         gradient = (x̂_1 of the critic - x̂_1 of the teacher) / mean |x - x̂_1 of the teacher|
 
     points away from where the teacher's distribution is denser. The critic, a copy of the student's start, keeps learning
-    the base loss on the student's samples, more often than the student learns (two time scales). This is DMD2 without its
-    GAN; the data lends its conditions only.
+    the base loss on the student's samples, more often than the student learns (two time scales). The data lends its
+    conditions only.
+
+    With several steps, training walks as sampling does (backward simulation): from noise, without gradient, to the x of
+    a random step, the same for the whole batch, whose estimate is the sample. This is DMD2 without its GAN, which
+    distiller.DMD2 has.
 
     Args:
+        num_steps: evaluations of the student; between two of them its estimate is noised again.
+        times: t of each, rising from 0. None = evenly spaced.
         critic_updates: of the critic for each of the student.
+        fake_score: whether there is a critic. False = the sample itself stands in the place of its estimate, which is score
+            distillation: nothing keeps the student from the modes alone. An ablation.
         guidance: of the teacher's estimate; the student has it built in and is sampled unguided. None = conditional.
         margin: x_t is at a time uniform in [margin, 1 - margin].
 
     References:
         Yin et al., One-step diffusion with distribution matching distillation, 2023. arXiv:2311.18828
         Yin et al., Improved distribution matching distillation for fast image synthesis, 2024. arXiv:2405.14867
+        Poole et al., DreamFusion: Text-to-3D using 2D diffusion, 2022 (without the critic). arXiv:2209.14988
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.gaussian")
 
+    num_steps: Annotated[int, Ge(1)] = 1
+    times: Sequence[Annotated[float, Ge(0), Lt(1)]] | None = None
     critic_updates: Annotated[int, Ge(1)] = 5
+    fake_score: bool = True
     guidance: Guidance | None = None
     margin: Annotated[float, Ge(0), Lt(0.5)] = 0.02
 
+    def __post_init__(self) -> None:
+        check_times("distiller.DMD", self.num_steps, self.times)
+
     def distil(self, method: Regression, composition: Composition) -> Sequence[Round]:
         teacher = composition.teacher
-
-        def start(previous: Mapping[str, nn.Module]) -> Method:
-            roles = {"model": method.model, "teacher": teacher, "critic": copy.deepcopy(method.model)}
-            return DistributionMatching(part=self, roles=roles, base=method)
-
-        return [Round(name="one_step", start=start, solver=OneStep())]
+        return [matching_round(self, lambda previous: matching(self, method, teacher))]
 
 
-@dataclass(frozen=True, kw_only=True)
-class OneStep:
-    """`genever.slots.Solver`: the estimate of x_1 from noise alone."""
+def matching_round(part: DMD, start: Callable[[Mapping[str, nn.Module]], Method]) -> Round:
+    """The one round, in which the student is sampled in its own steps, unguided."""
+    name = "one_step" if part.num_steps == 1 else f"{part.num_steps}_steps"
+    return Round(name=name, start=start, solver=Renoising(num_steps=part.num_steps, times=part.times))
 
-    def __call__(self, field: Field, noise: Tensor, *, generator: torch.Generator) -> Tensor:
-        return generate(field, noise)
+
+def matching(part: DMD, base: Regression, teacher: nn.Module) -> DistributionMatching:
+    """The method, its critic a copy of the student."""
+    critic = {"critic": copy.deepcopy(base.model)} if part.fake_score else {}
+    return DistributionMatching(part=part, roles={"model": base.model, "teacher": teacher, **critic}, base=base)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,30 +104,52 @@ class DistributionMatching(Stateless):
 
     def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
         """What the tuner lets learn of the student, and the same of the critic."""
+        if not self.part.fake_score:
+            return {"model": self.base.learns}
         of_critic = named_parameters(self.roles, "critic")
         names = [f"critic.{name.removeprefix('model.')}" for name in self.base.learns]
         return {"model": self.base.learns, "critic": {name: of_critic[name] for name in names}}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
-        for _ in range(self.part.critic_updates):
+        for _ in range(self.part.critic_updates if self.part.fake_score else 0):
             yield from data.updates(self.critic_losses, group="critic")
         yield from data.updates(self.student_losses)
 
     def critic_losses(self, batch: Batch) -> dict[str, Tensor]:
         """The base loss on samples of the student."""
-        with torch.no_grad():
-            x_1 = self.sample(batch)
-        loss, x_0, t = self.base.loss, batch.noise("critic noise"), self.base.times(batch, "critic time")
-        x_t = self.base.corrupt(x_1, x_0, t)
-        output, _ = self.roles["critic"](*loss.inputs(x_t, t), batch.cond)
-        return {"denoising": loss.errors(output.float(), x_t=x_t, t=t, x_1=x_1, x_0=x_0).mean()}
+        error, _, _ = self.denoise(self.fake(batch), batch)
+        return {"denoising": error}
 
     def student_losses(self, batch: Batch) -> dict[str, Tensor]:
-        x = self.sample(batch)
-        return {"distribution_matching": surrogate(x, self.gradient(x.detach(), batch))}
+        return {"distribution_matching": self.mismatch(self.sample(batch), batch)}
+
+    def denoise(
+        self, x_1: Tensor, batch: Batch, taps: Sequence[int] = ()
+    ) -> tuple[Float[Tensor, ""], tuple[Tensor, ...], Float[Tensor, " batch"]]:
+        """The critic's error on samples, the features of some of its blocks, and the times at which both were made."""
+        loss, x_0, t = self.base.loss, batch.noise("critic noise"), self.base.times(batch, "critic time")
+        x_t = self.base.corrupt(x_1, x_0, t)
+        output, features = self.roles["critic"](*loss.inputs(x_t, t), batch.cond, taps)
+        return loss.errors(output.float(), x_t=x_t, t=t, x_1=x_1, x_0=x_0).mean(), features, t
+
+    @torch.no_grad()
+    def fake(self, batch: Batch) -> Tensor:
+        return self.sample(batch)
 
     def sample(self, batch: Batch) -> Tensor:
-        return generate(self.field("model", batch), batch.noise())
+        """The student's estimate at a random one of its steps, which it came to without gradient."""
+        field, times = self.field("model", batch), self.times(batch)
+        last = derived_seed(*batch.draws.key, "exit step") % len(times)
+        with torch.no_grad():
+            x = approach(field, batch.noise(), times[: last + 1], lambda number: batch.noise(f"noise of time {number}"))
+        return field.data(x, times[last])
+
+    def times(self, batch: Batch) -> Float[Tensor, " steps"]:
+        return step_times(self.base.loss.path, self.part.num_steps, batch.x_1.device, self.part.times)
+
+    def mismatch(self, x: Tensor, batch: Batch) -> Float[Tensor, ""]:
+        """A loss whose gradient moves samples x towards the teacher's distribution."""
+        return surrogate(x, self.gradient(x.detach(), batch))
 
     @torch.no_grad()
     def gradient(self, x: Tensor, batch: Batch) -> Tensor:
@@ -105,17 +157,11 @@ class DistributionMatching(Stateless):
         t = self.part.margin + (1 - 2 * self.part.margin) * batch.draws.uniform("matching time")
         x_t = self.base.corrupt(x, batch.noise("matching noise"), t)
         real = self.field("teacher", batch, self.part.guidance).data(x_t, t)
-        fake = self.field("critic", batch).data(x_t, t)
+        fake = self.field("critic", batch).data(x_t, t) if self.part.fake_score else x
         return matching_gradient(x, real, fake)
 
     def field(self, role: str, batch: Batch, guidance: Guidance | None = None) -> Field:
         return Field(self.roles[role], self.base.loss, batch.cond, guidance=guidance, null=batch.null)
-
-
-def generate(field: Field, noise: Tensor) -> Tensor:
-    """The estimate of x_1 at the noisy end of the path."""
-    start = torch.full((), field.path.start, device=noise.device)
-    return field.data(field.path.sigma(start) * noise, start)
 
 
 def matching_gradient(x: Tensor, real: Tensor, fake: Tensor) -> Tensor:

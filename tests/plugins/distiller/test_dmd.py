@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from genever.testing import ToyBackbone, take_steps
 from genever.training import Feed, Field
 from genever_plugins.conditioner.classes import Classes
-from genever_plugins.distiller.dmd import DMD, OneStep, matching_gradient, surrogate
+from genever_plugins.distiller.dmd import DMD, matching_gradient, surrogate
+from genever_plugins.distiller.dmd2 import DMD2
+from genever_plugins.distiller.few_steps import Renoising
 from genever_plugins.guidance.cfg import CFG
 from genever_plugins.solver.euler import Euler
 from genever_plugins.tuner.full import Full
@@ -126,7 +129,7 @@ def test_dmd_samples_as_it_trains_in_one_step_unguided(toy):
     field, generator = Field(composition.model, composition.loss, batch.cond), torch.Generator()
     found = round_.solver(field, batch.noise(), generator=generator)
     assert round_.guidance is None
-    assert isinstance(round_.solver, OneStep)
+    assert round_.solver == Renoising(num_steps=1)
     assert torch.equal(found, method.sample(batch))
     torch.testing.assert_close(found, Euler(num_steps=1)(field, batch.noise(), generator=generator))
 
@@ -141,21 +144,42 @@ def test_dmd_guides_the_teacher_alone(toy):
     assert sizes == {"model": {64}, "teacher": {128}, "critic": {64}}
 
 
-def test_dmd_one_step_generator_reaches_every_mode(toy):
+@functools.cache
+def four_modes(toy):
+    """A stage of four modes and the weights of a teacher of them."""
     parts = {"data": toy.modes(4, std=0.3), "batch_size": 128, "backbone": ToyBackbone(width=32, depth=4)}
     base = toy.compose(**parts)
     take_steps(base.rounds()[0].start({}), base, 600, rate=3e-3)
-    composition = toy.compose(**parts, distiller=DMD(critic_updates=2), start="fresh")
+    return parts, base.model.state_dict()
+
+
+def student_of_modes(toy, distiller, num_steps):
+    """Samples of a student before it has learned, and after."""
+    parts, weights = four_modes(toy)
+    composition = toy.compose(**parts, distiller=distiller, start="fresh")
     for model in (composition.model, composition.teacher):
-        model.load_state_dict(base.model.state_dict())
+        model.load_state_dict(weights)
+    (round_,) = composition.rounds()
     noise = torch.randn(1000, 2, 1, 1, generator=torch.Generator().manual_seed(2))
     field = Field(composition.model, composition.loss, torch.zeros(1000, dtype=torch.int64))
-    near, _ = spread(OneStep()(field, noise, generator=torch.Generator()))
-    assert near < 0.05
-    take_steps(composition.rounds()[0].start({}), composition, 400, rate={"model": 5e-4, "critic": 1e-3})
-    near, rarest = spread(OneStep()(field, noise, generator=torch.Generator()))
+    before = round_.solver(field, noise, generator=torch.Generator())
+    take_steps(round_.start({}), composition, num_steps, rate={"model": 5e-4, "critic": 1e-3})
+    return before, round_.solver(field, noise, generator=torch.Generator())
+
+
+def test_dmd_one_step_generator_reaches_every_mode(toy):
+    before, after = student_of_modes(toy, DMD(critic_updates=2), 400)
+    assert spread(before)[0] < 0.05
+    near, rarest = spread(after)
     assert near > 0.6  # The teacher in 4 steps: 0.75. A smooth map from one blob must leave some between the modes.
     assert rarest > 0.1
+
+
+def test_dmd_without_the_fake_score_collapses(toy):
+    _, after = student_of_modes(toy, DMD(fake_score=False), 200)
+    near, rarest = spread(after)
+    assert near > 0.6
+    assert rarest == 0
 
 
 @torch.no_grad()
@@ -164,6 +188,69 @@ def spread(x):
     angle = torch.arange(4) * torch.pi / 2
     distance, mode = torch.cdist(x.flatten(1), 2 * torch.stack([angle.cos(), angle.sin()], dim=1)).min(1)
     return (distance < 0.9).float().mean(), torch.bincount(mode, minlength=4).min() / len(x)
+
+
+def test_dmd_without_the_fake_score_follows_the_teacher_alone(toy):
+    composition, method = distilled(toy, DMD(fake_score=False))
+    batch, x = next(composition.feed()), points()
+    t = 0.02 + 0.96 * batch.draws.uniform("matching time")
+    x_t = method.base.corrupt(x, batch.noise("matching noise"), t)
+    real = method.field("teacher", batch).data(x_t, t)
+    torch.testing.assert_close(method.gradient(x, batch), (x - real) / (x - real).abs().mean((1, 2, 3), keepdim=True))
+    assert set(method.roles) == {"model", "teacher"}
+    assert [update.group for update in method.updates(composition.feed(), 0)] == ["model"]
+
+
+def exits(method, feed, seen, num):
+    """How often the student was asked for each of `num` batches."""
+    found = []
+    for _ in range(num):
+        seen.clear()
+        method.sample(next(feed))
+        found.append(len(seen))
+    return found
+
+
+def test_dmd_walks_to_a_random_step_without_gradient_on_samples_of_its_own(toy):
+    composition, method = distilled(toy, DMD(num_steps=2))
+    seen, feed = [], composition.feed()
+    composition.model.register_forward_hook(lambda module, inputs, output: seen.append((*inputs[:2], output[0])))
+    batch = next(batch for batch in feed if exits(method, iter([batch]), seen, 1) == [2])
+    (x_0, t_0, first), (x, t, last) = seen
+    estimate, fresh = x_0 + first, batch.noise("noise of time 1")
+    assert torch.equal(x_0, batch.noise())
+    assert (t_0.unique().tolist(), t.unique().tolist()) == ([0.0], [0.5])
+    torch.testing.assert_close(x, 0.5 * estimate + 0.5 * fresh)
+    assert (first.requires_grad, x.requires_grad, last.requires_grad) == (False, False, True)
+
+
+def test_dmd_leaves_every_part_of_a_batch_at_the_same_step(toy):
+    composition, method = distilled(toy, DMD(num_steps=3), accumulate=2)
+    seen = []
+    composition.model.register_forward_hook(lambda module, inputs, output: seen.append(1))
+    found = exits(method, composition.feed(), seen, 40)
+    assert found[::2] == found[1::2]
+    assert set(found) == {1, 2, 3}
+
+
+@pytest.mark.parametrize(("times", "wanted"), [(None, [0.0, 0.25, 0.5, 0.75]), ((0.0, 0.2, 0.3, 0.9), [0.0, 0.2, 0.3, 0.9])])
+def test_dmd_of_several_steps_noises_its_estimate_to_the_next_time(toy, times, wanted):
+    composition = toy.compose(distiller=DMD(num_steps=4, times=times), start="fresh")
+    model, asked = Gaussian([2.0, -1.0], std=0.0), []
+    model.register_forward_pre_hook(lambda module, inputs: asked.append((inputs[0], inputs[1].mean().item())))
+    field = Field(model, composition.loss, torch.zeros(64, dtype=torch.int64))
+    found = composition.rounds()[0].solver(field, points(), generator=torch.Generator().manual_seed(0))
+    assert [t for _, t in asked] == pytest.approx(wanted)
+    left = [(x - t * model.mean).std().item() for x, t in asked]
+    assert left == pytest.approx([1 - t for t in wanted], rel=0.3)
+    torch.testing.assert_close(found, model.mean.expand_as(found), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("part", [DMD, DMD2])
+@pytest.mark.parametrize("times", [(0.0,), (0.1, 0.5), (0.0, 0.0), (0.0, 0.5, 0.7)])
+def test_times_that_are_no_grid_of_the_steps_are_refused(part, times):
+    with pytest.raises(ValueError, match=rf"distiller.{part.__name__}.times = .* are not .*num_steps = 2 times that rise"):
+        part(num_steps=2, times=times)
 
 
 def test_dmd_needs_a_start(toy):
