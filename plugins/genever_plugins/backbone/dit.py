@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from genever_plugins.backbone.adaln_block import AdaLNBlock, modulate
-from genever_plugins.backbone.image_condition import beside, level_embedding
+from genever_plugins.backbone.image_condition import beside
+from genever_plugins.backbone.numbers import NumberEmbeddings
 from genever_plugins.backbone.official_dit_weights import load_official
 from genever_plugins.backbone.patches import grid_of, patch_grid, sincos_positions, unpatchify
 from genever_plugins.backbone.time_embedding import TimeEmbedding
@@ -26,9 +27,9 @@ __all__ = ["DiT"]
 class DiT:
     """A transformer over patches, conditioned through its layer norms (adaLN-Zero); the defaults are DiT-S/2.
 
-    The vector c = time + class + pooled text shifts, scales and gates every block; a text's tokens are read by
-    cross-attention, an image as further channels of the patches, and c holds the level of its noise. At the start the
-    output is exactly 0 and every block is the identity. Labels are not dropped in here: class num_classes, "none", has a
+    The vector c = time + further numbers + class + pooled text shifts, scales and gates every block; a text's tokens are
+    read by cross-attention, an image as further channels of the patches. At the start the output is exactly 0 and every
+    block is the identity. Labels are not dropped in here: class num_classes, "none", has a
     row of its own. S, B, L, XL are width 384, 768, 1024, 1152, depth 12, 12, 24, 28 and 6, 12, 16, 16 heads.
 
     Args:
@@ -51,7 +52,7 @@ class DiT:
         Chen et al., PixArt-α, 2023 (the cross-attention). arXiv:2310.00426
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "numbers", "any_size")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
@@ -98,7 +99,6 @@ class DiTNetwork(nn.Module):
         self.y_embedder = None if classes is None else ClassEmbedding(classes, part.width)
         self.text_embedder = None if text is None else _projection(text, part.width)
         self.pooled_embedder = None if pooled is None else _projection(pooled, part.width)
-        self.level_embedder = level_embedding(part.width) if condition.image_channels else None
         self.blocks = nn.ModuleList(
             AdaLNBlock(part.width, part.heads, mlp_ratio=part.mlp_ratio, qk_norm=part.qk_norm, text=text is not None)
             for _ in range(part.depth)
@@ -106,6 +106,7 @@ class DiTNetwork(nn.Module):
         self.final_layer = FinalLayer(part.width, part.patch**2 * latent.channels)
         for name, parameter in self.named_parameters():
             _initialise(name, parameter.detach())
+        self.numbers = NumberEmbeddings(condition.numbers, part.width)
 
     def forward(
         self,
@@ -135,13 +136,11 @@ class DiTNetwork(nn.Module):
 
     def embed_condition(self, t: Float[Tensor, " batch"], condition: Condition) -> Float[Tensor, " batch width"]:
         """The vector that modulates every block."""
-        c = self.t_embedder(t)
+        c = self.numbers(self.t_embedder(t), condition.numbers)
         if self.y_embedder is not None:
             c = c + self.y_embedder(condition.classes)
         if self.pooled_embedder is not None:
             c = c + self.pooled_embedder(condition.pooled)
-        if self.level_embedder is not None:
-            c = c + self.level_embedder(condition.image_level)
         return c
 
     def _run(self, block: nn.Module, *inputs: Tensor | None) -> Tensor:
@@ -195,7 +194,7 @@ def _initialise(name: str, parameter: Tensor) -> None:
     zero = ("adaLN_modulation", "cross_attn.proj", "final_layer.linear")
     if name.endswith("bias") or any(part in name for part in zero):
         nn.init.zeros_(parameter)
-    elif name.startswith(("t_embedder", "y_embedder", "text_embedder", "pooled_embedder", "level_embedder")):
+    elif name.startswith(("t_embedder", "y_embedder", "text_embedder", "pooled_embedder")):
         nn.init.normal_(parameter, std=0.02)
     elif not name.endswith("_norm.weight"):
         nn.init.xavier_uniform_(parameter.flatten(1))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from genever_plugins.backbone.masked_joint_attention import MaskedJointAttention
+from genever_plugins.backbone.numbers import NumberEmbeddings
 from genever_plugins.backbone.patches import grid_of, patch_grid, sincos_positions, unpatchify
 
 __all__ = ["MMDiT"]
@@ -25,8 +26,8 @@ class MMDiT:
     """Text and image each have their own weights and attend to each other; through diffusers' SD3Transformer2DModel.
 
     A class, or no condition at all, is one learned token. Where the conditioner pools nothing, the pooled vector is the
-    mean of the tokens. Unlike in SD3, padding of a text is not read. At the start the output is exactly 0 and every block
-    is the identity on image tokens (adaLN-Zero).
+    mean of the tokens. Further numbers are added to the vector of time and pooled text. Unlike in SD3, padding of a text is
+    not read. At the start the output is exactly 0 and every block is the identity on image tokens (adaLN-Zero).
 
     Args:
         width: features of a token; a multiple of 4 and of `heads`.
@@ -41,7 +42,7 @@ class MMDiT:
         Esser et al., Scaling rectified flow transformers for high-resolution image synthesis, 2024. arXiv:2403.03206
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "numbers", "any_size")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
@@ -92,6 +93,7 @@ class MMDiTNetwork(nn.Module):
         self.transformer.set_attn_processor(cast(Any, MaskedJointAttention()))
         for name, parameter in self.named_parameters():
             _initialise(name, parameter.detach())
+        self.numbers = NumberEmbeddings(condition.numbers, part.width)
 
     def forward(
         self,
@@ -103,7 +105,7 @@ class MMDiTNetwork(nn.Module):
     ) -> tuple[Float[Tensor, " batch channels height width"], tuple[Tensor, ...]]:
         read, mask = self.embed_condition(condition, len(x))
         pooled = _mean(read, mask) if condition.pooled is None else condition.pooled
-        c = self.transformer.time_text_embed(self.time_scale * t.float(), pooled)
+        c = self.numbers(self.transformer.time_text_embed(self.time_scale * t.float(), pooled), condition.numbers)
         text, tokens = self.transformer.context_embedder(read), self.embed_patches(x)
         outputs: dict[int, Tensor] = {}
         for number, block in enumerate(self.transformer.transformer_blocks, start=1):

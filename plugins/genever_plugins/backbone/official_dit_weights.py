@@ -31,6 +31,8 @@ def load_official(network: nn.Module, file: str, name: str) -> None:
     # Positions are fixed: at another size ours stay, and every official file holds the same ones.
     if "pos_embed" in found and found["pos_embed"].shape != mine["pos_embed"].shape:
         found["pos_embed"] = mine["pos_embed"]
+    # No official network reads further numbers: what embeds them says nothing at first, and stays.
+    found |= {key: tensor for key, tensor in mine.items() if key.startswith("numbers.") and key not in found}
     _compare(mine, found, f"{name} = {file!r}")
     network.load_state_dict(found)
 

@@ -13,7 +13,8 @@ from genever.values import Condition, ConditionSpec, LatentSpec
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genever_plugins.backbone.image_condition import ClassAndLevel, beside
+from genever_plugins.backbone.image_condition import beside
+from genever_plugins.backbone.numbers import NumberEmbeddings, RowsAdded
 
 __all__ = ["UNet"]
 
@@ -23,9 +24,8 @@ class UNet:
     """Residual convolutions, with attention at the coarser levels; through diffusers.
 
     Without text it is UNet2DModel, with self-attention. With text it is UNet2DConditionModel, whose attention levels read
-    the text's tokens by cross-attention too. A class, or "no class", is added to the time embedding. An image is read as
-    further channels of the input, and the level of its noise added to the time embedding. At the start the output is
-    exactly 0. It has no taps.
+    the text's tokens by cross-attention too. A class, or "no class", and further numbers are added to the time embedding.
+    An image is read as further channels of the input. At the start the output is exactly 0. It has no taps.
 
     Args:
         widths: channels of each level; every level after the first halves both sides, which must divide.
@@ -42,7 +42,7 @@ class UNet:
         Saharia et al., Image super-resolution via iterative refinement (SR3), 2021. arXiv:2104.07636
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("classes", "text", "image", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("classes", "text", "image", "numbers", "any_size")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
@@ -114,12 +114,14 @@ class UNetNetwork(nn.Module):
             self.unet = UNet2DConditionModel(**shared, cross_attention_dim=cast(int, condition.text_width))
         else:
             self.unet = UNet2DModel(**shared, attention_head_dim=part.head_width)
-        if condition.image_channels:
-            _give_level(self.unet)
         if part.recompute:
             self.unet.enable_gradient_checkpointing()
         for parameter in self.unet.conv_out.parameters():
             nn.init.zeros_(parameter)
+        self.numbers_width = self.unet.time_embedding.linear_2.out_features
+        self.numbers = NumberEmbeddings(condition.numbers, self.numbers_width)
+        if condition.numbers:
+            _take_vectors(self.unet)
 
     def forward(
         self,
@@ -134,13 +136,18 @@ class UNetNetwork(nn.Module):
         if self.reads_text:
             text = {"encoder_hidden_states": condition.tokens, "encoder_attention_mask": condition.mask}
         times = self.time_scale * t.float()
-        labels: Any = condition.classes if condition.image is None else (condition.classes, condition.image_level)
+        labels: Any = condition.classes
+        if self.numbers:
+            vectors = self.numbers(x.new_zeros(len(x), self.numbers_width), condition.numbers)
+            labels = vectors if labels is None else (labels, vectors)
         (output,) = self.unet(beside(x, condition), times, class_labels=labels, return_dict=False, **text)
         return output, ()
 
 
-def _give_level(unet: Any) -> None:
-    unet.class_embedding = ClassAndLevel(unet.class_embedding, unet.time_embedding.linear_2.out_features)
+def _take_vectors(unet: Any) -> None:
+    """Makes room for vectors where diffusers has it for classes alone."""
+    table = unet.class_embedding
+    unet.class_embedding = nn.Identity() if table is None else RowsAdded(table)
 
 
 def _blocks(has_attention: Sequence[bool], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 from torch.utils.checkpoint import checkpoint
 
 from genever_plugins.backbone.attention import MLP, SelfAttention
+from genever_plugins.backbone.numbers import NumberEmbeddings
 from genever_plugins.backbone.patches import grid_of, patch_grid, unpatchify
 from genever_plugins.backbone.time_embedding import TimeEmbedding
 
@@ -25,8 +26,8 @@ __all__ = ["UViT"]
 class UViT:
     """U-ViT: time, class, text and patches are one row of tokens; a block of the second half also reads its mirror image.
 
-    The defaults are U-ViT-S/2. A long skip is a linear layer on both halves' tokens, side by side. Positions are
-    learned; those of another grid are interpolated.
+    The defaults are U-ViT-S/2. Further numbers are in the time's token. A long skip is a linear layer on both halves'
+    tokens, side by side. Positions are learned; those of another grid are interpolated.
 
     Args:
         width: features of a token; a multiple of 2 and of `heads`.
@@ -41,7 +42,7 @@ class UViT:
         Bao et al., All are worth words: a ViT backbone for diffusion models, 2022. arXiv:2209.12152
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "numbers", "any_size")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
@@ -94,6 +95,7 @@ class UViTNetwork(nn.Module):
         self.final_layer = nn.Conv2d(latent.channels, latent.channels, 3, padding=1)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         self.apply(_initialise)
+        self.numbers = NumberEmbeddings(condition.numbers, part.width)
 
     def forward(
         self,
@@ -120,7 +122,7 @@ class UViTNetwork(nn.Module):
         self, x: Tensor, t: Tensor, condition: Condition
     ) -> tuple[Float[Tensor, " batch tokens width"], Bool[Tensor, " batch tokens"] | None]:
         """Every token, the patches last, and which of them may be read; None = all."""
-        parts = [self.time_embed(t).unsqueeze(1)]
+        parts = [self.numbers(self.time_embed(t), condition.numbers).unsqueeze(1)]
         if self.label_emb is not None:
             parts.append(self.label_emb(condition.classes).unsqueeze(1))
         before = len(parts)

@@ -1,15 +1,17 @@
-"""Integers, an image and its level in one row of integers: floats are there bit by bit."""
+"""Integers and floats in one row of integers: floats are there bit by bit."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from genever.values import DataSpec, Samples
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Row"]
+__all__ = ["Row", "bits", "floats", "form_of"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Row:
         image: Float[Tensor, " batch channels rows columns"],
         level: Float[Tensor, " batch"],
     ) -> Int[Tensor, " batch row"]:
-        return torch.cat([_bits(level.unsqueeze(1)), other.reshape(len(other), -1).int(), _bits(image.flatten(1))], 1)
+        return torch.cat([bits(level.unsqueeze(1)), other.reshape(len(other), -1).int(), bits(image.flatten(1))], 1)
 
     def unpack(
         self, row: Int[Tensor, " batch row"]
@@ -45,10 +47,27 @@ class Row:
         level, other, image = row.split([1, math.prod(self.other), math.prod(self.image)], dim=1)
         return (
             other.long().reshape(len(row), *self.other),
-            image.contiguous().view(torch.float32).unflatten(1, self.image),
-            level.contiguous().view(torch.float32).squeeze(1),
+            floats(image).unflatten(1, self.image),
+            floats(level).squeeze(1),
         )
 
 
-def _bits(values: Float[Tensor, " batch values"]) -> Int[Tensor, " batch values"]:
+def bits(values: Float[Tensor, " batch values"]) -> Int[Tensor, " batch values"]:
+    """Floats as integers of 32 bits."""
     return values.float().contiguous().view(torch.int32)
+
+
+def floats(row: Int[Tensor, " batch values"]) -> Float[Tensor, " batch values"]:
+    """The floats that integers hold, whatever their width."""
+    return row.int().contiguous().view(torch.float32)
+
+
+def form_of(conditioner: Any, data: DataSpec) -> tuple[int, ...]:
+    """The shape of what a conditioner's module prepares of one sample."""
+    with torch.device("cpu"):  # Where a module has no memory, it prepares all the same.
+        nobody = Samples(
+            images=torch.zeros(1, data.channels, data.height, data.width),
+            labels=None if data.num_classes is None else torch.zeros(1, dtype=torch.int64),
+            captions=("",) if data.captions else None,
+        )
+        return tuple(conditioner.prepare(nobody).shape[1:])

@@ -14,7 +14,7 @@ from genever.values import Condition, DataSpec, RunName, Samples
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genever_plugins.conditioner.float_bits import Row
+from genever_plugins.conditioner.float_bits import Row, form_of
 
 __all__ = ["LowResolution", "noised"]
 
@@ -48,7 +48,7 @@ class LowResolution:
     """
 
     provides: ClassVar[tuple[str, ...]] = ("image",)
-    needs: ClassVar[tuple[str, ...]] = ("backbone.image",)
+    needs: ClassVar[tuple[str, ...]] = ("backbone.image", "backbone.numbers")
     defaults: ClassVar[dict[str, str]] = {"conditioner": "conditioner.Unconditional"}
 
     conditioner: Conditioner
@@ -96,8 +96,9 @@ class LowResolutionModule(nn.Module):
         self.part = part
         self.conditioner = conditioner
         self.size = part.size(data)
-        self.row = Row(_form(conditioner, data), (data.channels, *self.size))
-        self.spec = replace(conditioner.spec, image_channels=data.channels)
+        self.row = Row(form_of(conditioner, data), (data.channels, *self.size))
+        numbers = (*conditioner.spec.numbers, "image_level")
+        self.spec = replace(conditioner.spec, image_channels=data.channels, numbers=numbers)
 
     def prepare(self, samples: Samples) -> Int[Tensor, " batch row"]:
         """The condition without noise; images of the low resolution are taken as they are."""
@@ -113,7 +114,8 @@ class LowResolutionModule(nn.Module):
 
     def forward(self, cond: Int[Tensor, " batch row"]) -> Condition:
         other, image, level = self.row.unpack(cond)
-        return replace(self.conditioner(other), image=image, image_level=level)
+        condition = self.conditioner(other)
+        return replace(condition, image=image, numbers={**(condition.numbers or {}), "image_level": level})
 
     def augment(self, cond: Int[Tensor, " batch row"], draws: Draws) -> Int[Tensor, " batch row"]:
         if not self.part.max_level:
@@ -168,13 +170,3 @@ def noised(
     """The point of the straight path at t = 1 - level."""
     s = level.view(-1, 1, 1, 1)
     return (1 - s) * image + s * noise
-
-
-def _form(conditioner: Any, data: DataSpec) -> tuple[int, ...]:
-    """The shape of what a conditioner prepares of one sample."""
-    nobody = Samples(
-        images=torch.zeros(1, data.channels, data.height, data.width),
-        labels=None if data.num_classes is None else torch.zeros(1, dtype=torch.int64),
-        captions=("",) if data.captions else None,
-    )
-    return tuple(conditioner.prepare(nobody).shape[1:])

@@ -92,6 +92,14 @@ def test_official_weights_load_from_pt_and_from_a_checkpoint_with_an_average(tmp
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
 
 
+def test_official_weights_start_a_network_that_reads_a_number_too(tmp_path, official):
+    network = load(written(tmp_path, official), spec=ConditionSpec(num_classes=10, numbers=("end_time",)))
+    x, steps, classes = torch.randn(2, 4, 8, 8), torch.tensor([0.0, 0.9]), torch.tensor([0, 3])
+    condition = Condition(classes=classes, numbers={"end_time": torch.tensor([0.3, 1.0])})
+    theirs, _ = load(written(tmp_path, official))(x, steps, Condition(classes=classes))
+    assert torch.equal(network(x, steps, condition)[0], theirs)
+
+
 def test_own_weights_round_trip(tmp_path, kit):
     network = kit.awake(DiT(width=32, depth=2, heads=2, qk_norm=True).build(LATENT, SPEC))
     loaded = load(written(tmp_path, network.state_dict()), qk_norm=True)

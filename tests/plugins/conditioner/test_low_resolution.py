@@ -83,7 +83,7 @@ def test_image_is_shrunk_as_pillow_does_it(factor, side):
     module, given = built(factor=factor), samples()
     shown = module(module.prepare(given))
     assert module.spec.image_channels == 2
-    assert shown.image_level.tolist() == [0] * 6
+    assert shown.numbers["image_level"].tolist() == [0] * 6
     for image, real in zip(shown.image.flatten(0, 1), given.images.flatten(0, 1), strict=True):
         small = np.array(Image.fromarray(real.numpy()).resize((side, side), Image.Resampling.BICUBIC))
         torch.testing.assert_close(image, torch.from_numpy(small).clamp(-1, 1), atol=1e-6, rtol=1e-5)
@@ -108,7 +108,7 @@ def test_null_drops_the_label_and_keeps_the_image():
     shown, null = module(cond), module(module.null(cond))
     assert null.classes.tolist() == [3] * 6
     assert torch.equal(null.image, shown.image)
-    assert torch.equal(null.image_level, shown.image_level)
+    assert torch.equal(null.numbers["image_level"], shown.numbers["image_level"])
 
 
 def test_network_gets_the_image_at_the_size_and_in_the_precision_of_x():
@@ -134,14 +134,14 @@ def test_noised_image_lies_on_the_straight_path_at_its_level():
     cond = module.prepare(samples())
     found = module(module.augment(cond, draws()))
     level, noise = 0.5 * draws().uniform("low-resolution level"), draws().normal("low-resolution noise", (2, 3, 3))
-    assert torch.equal(found.image_level, level)
+    assert torch.equal(found.numbers["image_level"], level)
     weight = level.view(6, 1, 1, 1)
     torch.testing.assert_close(found.image, module(cond).image + weight * (noise - module(cond).image))
 
 
 def test_levels_are_even_up_to_the_largest():
     module = built(max_level=0.5)
-    levels = module(module.augment(module.prepare(samples(4000)), draws(4000))).image_level
+    levels = module(module.augment(module.prepare(samples(4000)), draws(4000))).numbers["image_level"]
     torch.testing.assert_close(levels.sort().values, torch.linspace(0, 0.5, 4000), atol=0.02, rtol=0)
 
 
@@ -153,7 +153,7 @@ def test_noise_follows_from_seed_step_and_place_alone(accumulate):
 
     assert torch.equal(read(3, accumulate=accumulate), read(3))
     one, other = (built()(cond) for cond in (read(3), read(3, seed=1)))
-    assert not torch.isclose(one.image_level, other.image_level).any()
+    assert not torch.isclose(one.numbers["image_level"], other.numbers["image_level"]).any()
 
 
 def test_noise_leaves_the_rest_of_the_luck_alone():
@@ -231,7 +231,7 @@ def test_noise_at_evaluation_follows_from_the_number_of_a_sample():
     chosen = replace(given, images=given.images[[300, 5]], labels=given.labels[[300, 5]])
     some = module(module.asked(chosen, [300, 5], composition))
     assert torch.equal(some.image, whole.image[[300, 5]])
-    assert some.image_level.tolist() == pytest.approx([0.4, 0.4])
+    assert some.numbers["image_level"].tolist() == pytest.approx([0.4, 0.4])
     weights = 0.6 * module(module.prepare(given)).image
     assert float(((whole.image - weights) / 0.4).std()) == pytest.approx(1, abs=0.02)
 
