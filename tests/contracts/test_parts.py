@@ -61,6 +61,8 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
         "parts": {"toy": ToyData(), "few": ToyData(num_samples=7)},
         "weights": {"toy": 0.5, "few": 0.5},
     },
+    "distiller.ConsistencyTraining": lambda pretrained: {"distance": part("distance.Huber")},
+    "distiller.ECT": lambda pretrained: {"distance": part("distance.Huber")},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
     "metric.PairAccuracy": lambda pretrained: {"utility": ToyReward()},

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 def register_parts(registry: Registry) -> None:
     """Offer the distillers."""
     registry.add("distiller.ADD", "genever_plugins.distiller.add:ADD")
+    registry.add(
+        "distiller.ConsistencyDistillation", "genever_plugins.distiller.consistency_distillation:ConsistencyDistillation"
+    )
+    registry.add("distiller.ConsistencyTraining", "genever_plugins.distiller.consistency_training:ConsistencyTraining")
     registry.add("distiller.DMD", "genever_plugins.distiller.dmd:DMD")
     registry.add("distiller.DMD2", "genever_plugins.distiller.dmd2:DMD2")
+    registry.add("distiller.ECT", "genever_plugins.distiller.ect:ECT")
     registry.add("distiller.LADD", "genever_plugins.distiller.ladd:LADD")
     registry.add("distiller.ProgressiveDistillation", "genever_plugins.distiller.progressive:ProgressiveDistillation")
+    registry.add("distiller.SCM", "genever_plugins.distiller.scm:SCM")
