@@ -45,6 +45,8 @@ __all__ = [
     "Loss",
     "Metric",
     "Network",
+    "NumberConditionerModule",
+    "NumberedNetwork",
     "Optimizer",
     "Parallel",
     "Path",
@@ -204,10 +206,23 @@ class Network(Protocol):
 
 
 @runtime_checkable
-class Backbone(Protocol):
-    """Builds the network. It declares by `provides` what it has: "taps", "classes", "text", "image", "any_size".
+class NumberedNetwork(Network, Protocol):
+    """A network that reads `Condition.numbers`: what a backbone builds that provides "numbers".
 
-    "any_size": its network takes latents of other sizes too, if it could be built for them.
+    Attributes:
+        numbers: what embeds each number, by its name. All that belongs to a number alone is here, and says nothing at
+            first, whatever the number is: so a model may start from one that does not read it.
+    """
+
+    numbers: nn.ModuleDict
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """Builds the network. It declares by `provides` what it has: "taps", "classes", "text", "image", "numbers", "any_size".
+
+    "any_size": its network takes latents of other sizes too, if it could be built for them. "numbers": its network is a
+    `NumberedNetwork`.
     """
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module: ...
@@ -257,6 +272,21 @@ class ImageConditionerModule(ConditionerModule, Protocol):
 
 
 @runtime_checkable
+class NumberConditionerModule(ConditionerModule, Protocol):
+    """A conditioner with numbers that others set: what a conditioner builds that provides such a number by its name.
+
+    Names are those of `Condition.numbers`, such as "end_time". Integers hold the numbers' bits. `null` leaves numbers as
+    they are, and `prepare` gives each a value that means nothing special.
+    """
+
+    def with_number(
+        self, cond: Int[Tensor, " batch *rest"], name: str, values: Float[Tensor, " batch"]
+    ) -> Int[Tensor, " batch *rest"]:
+        """The same conditions, with other values of one number."""
+        ...
+
+
+@runtime_checkable
 class TeachableConditionerModule(ConditionerModule, Protocol):
     """A conditioner that can be taught a word: what a conditioner builds that provides "new_words"."""
 
@@ -280,6 +310,9 @@ class TeachableConditionerModule(ConditionerModule, Protocol):
 @runtime_checkable
 class Conditioner(Protocol):
     """Builds the module that turns labels or captions into what a backbone reads.
+
+    One that goes around another holds that one's module as its own `conditioner`: then a model with it may start from a run
+    without it.
 
     `dropout` is the share of training samples whose condition is nulled, once per sample, never at evaluation.
     """

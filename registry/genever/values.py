@@ -71,6 +71,7 @@ class ConditionSpec:
         text_length: number of `Condition.tokens`.
         pooled_width: width of `Condition.pooled`.
         image_channels: channels of `Condition.image`.
+        numbers: names of what `Condition.numbers` holds.
     """
 
     num_classes: int | None = None
@@ -78,6 +79,7 @@ class ConditionSpec:
     text_length: int | None = None
     pooled_width: int | None = None
     image_channels: int | None = None
+    numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,8 @@ class Condition:
 
     Args:
         image: such as the picture in low resolution. A conditioner gives it at any size; a backbone gets it at that of x.
-        image_level: how much noise is in `image`, in [0, 1]: 0 = none, 1 = nothing but noise.
+        numbers: further numbers of each sample, which a backbone reads beside the time: "image_level" (how much noise is in
+            `image`, in [0, 1]: 0 = none, 1 = nothing but noise), "end_time", "guidance_scale", ...
     """
 
     classes: Int[Tensor, " batch"] | None = None
@@ -114,7 +117,7 @@ class Condition:
     mask: Bool[Tensor, " batch length"] | None = None
     pooled: Float[Tensor, " batch width"] | None = None
     image: Float[Tensor, " batch channels height width"] | None = None
-    image_level: Float[Tensor, " batch"] | None = None
+    numbers: Mapping[str, Float[Tensor, " batch"]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

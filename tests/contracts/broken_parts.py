@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 from genever import testing as toys
 from genever.slots import Solver
 from genever.training import Composition, Evaluation, Field, Regression, Tuned
-from genever.values import ConditionSpec, LatentSpec, Samples
+from genever.values import Condition, ConditionSpec, DataSpec, LatentSpec, Samples
 from torch import Tensor, nn
 
 calls: list[int] = []
@@ -315,8 +315,67 @@ class SpareLayer(toys.ToyBackbone):
         Own work, 2026.
     """
 
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes")
+
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
         return Spare(toys.ToyBackbone.build(self, latent, condition))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoudNumbers(toys.ToyBackbone):
+    """A number changes the output before anything is learned about it.
+
+    Args:
+        width: features.
+        depth: blocks.
+
+    References:
+        Own work, 2026.
+    """
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        network: Any = toys.ToyBackbone.build(self, latent, condition)
+        for embedding in network.numbers.values():
+            nn.init.ones_(embedding.weight)
+        return network
+
+
+class RoundingModule(nn.Module):
+    """Labels, each beside a number."""
+
+    def __init__(self, labels: Any) -> None:
+        super().__init__()
+        self.labels = labels
+        self.spec = replace(labels.spec, numbers=("end_time",))
+
+    def prepare(self, samples: Samples) -> Tensor:
+        return torch.stack([self.labels.prepare(samples), torch.zeros(len(samples), dtype=torch.int64)], 1)
+
+    def null(self, cond: Tensor) -> Tensor:
+        return torch.stack([self.labels.null(cond[:, 0]), cond[:, 1]], 1)
+
+    def with_number(self, cond: Tensor, name: str, values: Tensor) -> Tensor:
+        return torch.stack([cond[:, 0], values.long()], 1)
+
+    def forward(self, cond: Tensor) -> Condition:
+        return Condition(classes=cond[:, 0], numbers={"end_time": cond[:, 1].float()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounding(toys.ToyConditioner):
+    """A number is kept as an integer.
+
+    Args:
+        dropout: share of samples.
+
+    References:
+        Own work, 2026.
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ("end_time",)
+
+    def build(self, data: DataSpec) -> nn.Module:
+        return RoundingModule(toys.ToyConditioner.build(self, data))
 
 
 class Flickering:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -59,8 +60,9 @@ class Start:
         if opened.composition.stage.codec == stage.codec:
             cast(nn.Module, codec).load_state_dict(cast(nn.Module, opened.composition.codec).state_dict())
         opened.composition.tuned.merge()
-        there, here = opened.model.state_dict(), model.state_dict()
-        given, wanted = _without_single_heads(there, here), _without_single_heads(here, there)
+        there, names = _by_place(opened.model.state_dict()), {_place(name): name for name in model.state_dict()}
+        here = _by_place(model.state_dict())
+        given, wanted = _without_single_heads(there, here), _without_single_heads(_without_new_numbers(here, there), there)
         shapes = {key: tuple(value.shape) for key, value in given.items()}
         differing = [key for key in wanted if shapes.get(key) != tuple(wanted[key].shape)] + [
             *(given.keys() - wanted.keys())
@@ -72,7 +74,21 @@ class Start:
                 f"{shapes.get(key, 'absent')} there and {tuple(wanted[key].shape) if key in wanted else 'absent'} here. "
                 "Leave train.backbone and train.conditioner out, so that they are taken over from the start."
             )
-        model.load_state_dict(given, strict=False)
+        model.load_state_dict({names[place]: tensor for place, tensor in given.items()}, strict=False)
+
+
+def _place(name: str) -> str:
+    """What a weight is, whatever goes around its conditioner."""
+    return re.sub(r"^(conditioner\.)+", "conditioner.", name)
+
+
+def _by_place(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {_place(name): tensor for name, tensor in state.items()}
+
+
+def _without_new_numbers(state: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A number that the start does not read begins fresh, and so says nothing (`genever.slots.NumberedNetwork`)."""
+    return {name: tensor for name, tensor in state.items() if name in start or not name.startswith("network.numbers.")}
 
 
 def _without_single_heads(state: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -179,7 +179,7 @@ class ToyLearnableCodecModule(nn.Module):
 class ToyBackbone:
     """Residual blocks on each pixel, which sees the image's mean, the time and whatever condition there is."""
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "numbers", "any_size")
 
     width: int = 16
     depth: int = 2
@@ -199,9 +199,10 @@ class ToyNetwork(nn.Module):
         self.classes = nn.Embedding(condition.num_classes + 1, part.width) if condition.num_classes else None
         self.text = nn.Linear(condition.text_width, part.width) if condition.text_width else None
         self.pooled = nn.Linear(condition.pooled_width, part.width) if condition.pooled_width else None
-        self.image = nn.Linear(condition.image_channels + 1, part.width) if condition.image_channels else None
+        self.image = nn.Linear(condition.image_channels, part.width) if condition.image_channels else None
         self.blocks = nn.ModuleList(ToyBlock(part.width) for _ in range(part.depth))
         self.last = nn.Linear(part.width, latent.channels)
+        self.numbers = nn.ModuleDict({name: _silent(part.width) for name in condition.numbers})
 
     def forward(
         self, x: Tensor, t: Tensor, condition: Condition, *, taps: Sequence[int] = ()
@@ -216,13 +217,23 @@ class ToyNetwork(nn.Module):
             hidden = hidden + (self.text(condition.tokens) * seen).mean(1, keepdim=True)
         if self.pooled is not None and condition.pooled is not None:
             hidden = hidden + self.pooled(condition.pooled).unsqueeze(1)
-        if self.image is not None and condition.image is not None and condition.image_level is not None:
-            shown, level = condition.image.flatten(2).transpose(1, 2), condition.image_level.view(-1, 1, 1).expand_as(time)
-            hidden = hidden + self.image(torch.cat([shown, level], dim=2))
+        if self.image is not None and condition.image is not None:
+            hidden = hidden + self.image(condition.image.flatten(2).transpose(1, 2))
+        for name, embedding in self.numbers.items():
+            assert condition.numbers is not None
+            hidden = hidden + embedding(condition.numbers[name].view(-1, 1, 1))
         features: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, start=1):
             hidden = features[number] = block(hidden)
         return self.last(hidden).transpose(1, 2).reshape(x.shape), tuple(features[tap] for tap in taps)
+
+
+def _silent(width: int) -> nn.Linear:
+    """A number's vector, at first zero."""
+    layer = nn.Linear(1, width)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 class ToyBlock(nn.Module):

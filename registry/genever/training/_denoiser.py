@@ -86,6 +86,18 @@ class Field:
     def path(self) -> Path:
         return self.loss.path
 
+    def with_number(self, name: str, values: Tensor | float) -> Field:
+        """The same field with another value of a number that its conditioner gives, such as "end_time".
+
+        Args:
+            values: one for all samples or one for each.
+        """
+        conditioner: Any = self.model.conditioner
+        each = self.times(self.cond, values)
+        null = None if self.null is None else conditioner.with_number(self.null, name, each)
+        cond = conditioner.with_number(self.cond, name, each)
+        return Field(self.model, self.loss, cond, guidance=self.guidance, null=null)
+
     def output(self, x: Tensor, t: Tensor) -> Tensor:
         """The network's output, guided."""
         if self.guidance is None:

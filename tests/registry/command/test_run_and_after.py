@@ -75,6 +75,35 @@ def test_start_of_another_shape_is_refused_and_leaves_nothing(root: Path, capsys
     assert len(list((root / "runs").glob("*/later/*"))) == before
 
 
+TEXT = """\
+train.conditioner = @Text()
+Text.width = 8
+Text.heads = 2
+train.steps = 1
+"""
+CAPTIONED = "@Captioned()\nCaptioned.data = @Digits()\nCaptioned.captions = ['a digit']\n"
+
+
+def test_later_stage_may_read_a_number_more_than_its_start(
+    root: Path, small: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, later, fewer = (root / f"experiments/words/{name}.gin" for name in ("plain", "later", "fewer"))
+    plain.parent.mkdir()
+    plain.write_text(small.replace("@Digits()", CAPTIONED).replace("train.conditioner = @Classes()\n", TEXT))
+    around = TEXT.replace("@Text()", "@EndTime()\nEndTime.conditioner = @Text()\nAdamW.lr = 1e-30")
+    later.write_text(f"train.start = 'words/plain'\n{around}")
+    fewer.write_text(f"train.start = 'words/later'\n{TEXT}")
+    assert [genever(root, "run", str(file), capsys=capsys)[0] for file in (plain, later)] == [0, 0]
+    theirs, ours = (load_model_state(RunDirectory(only(root, f"words/{one}")), 1, None) for one in ("plain", "later"))
+    new = {name for name in ours if name.startswith("network.numbers.end_time.")}
+    again = {name.replace("conditioner.conditioner.", "conditioner."): ours[name] for name in ours.keys() - new}
+    assert new
+    assert again.keys() == theirs.keys()
+    assert all((again[name] - weight).abs().max() < 1e-20 for name, weight in theirs.items())
+    code, _, err = genever(root, "run", str(fewer), capsys=capsys)
+    assert (code, "holds another model than this file composes: network.numbers.end_time." in err) == (2, True)
+
+
 def test_start_that_has_not_run_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(root / "experiments/small/later.gin"), "--root", str(tmp_path)]) == 2
     assert "There is no finished run of 'small/plain' yet" in capsys.readouterr().err

@@ -27,6 +27,11 @@ _SPECS = {
         ConditionSpec(num_classes=3, image_channels=2),
         ConditionSpec(text_width=12, text_length=5, image_channels=3),
     ),
+    "numbers": (
+        ConditionSpec(numbers=("end_time",)),
+        ConditionSpec(num_classes=3, numbers=("guidance_scale", "end_time")),
+        ConditionSpec(text_width=12, text_length=5, numbers=("end_time",)),
+    ),
 }
 
 
@@ -95,11 +100,24 @@ def output_depends_on_the_condition(case: Case) -> None:
         if condition.tokens is not None:
             other = replace(condition, tokens=condition.tokens.flip(0))
             assert not torch.allclose(output, _run(network, condition=other)[0]), "The text is not looked at."
-        if condition.image is not None and condition.image_level is not None:
+        if condition.image is not None:
             other = replace(condition, image=condition.image.flip(0))
             assert not torch.allclose(output, _run(network, condition=other)[0]), "The image is not looked at."
-            other = replace(condition, image_level=condition.image_level.flip(0))
-            assert not torch.allclose(output, _run(network, condition=other)[0]), "The level of noise is not looked at."
+        for name, values in (condition.numbers or {}).items():
+            other = replace(condition, numbers={**(condition.numbers or {}), name: values.flip(0)})
+            assert not torch.allclose(output, _run(network, condition=other)[0]), f"{name} is not looked at."
+
+
+@torch.no_grad()
+def numbers_say_nothing_at_first(case: Case) -> None:
+    if "numbers" in case.surface.provides:
+        spec = ConditionSpec(num_classes=3 if "classes" in case.surface.provides else None)
+        plain, told = _network(case, spec=spec), _network(case, spec=replace(spec, numbers=("end_time",)))
+        fresh = _fresh(case, spec=told.told).state_dict()
+        new = {name for name in fresh if name.startswith("numbers.end_time.")}
+        assert set(fresh) - set(plain.state_dict()) == new, "Their parameters are to be named numbers.NAME. and so on."
+        told.load_state_dict({**plain.state_dict(), **{name: fresh[name] for name in new}})
+        assert torch.equal(_run(told)[0], _run(plain)[0]), "A network that starts without a number changes with it."
 
 
 @torch.no_grad()
@@ -208,7 +226,7 @@ def _condition(spec: ConditionSpec, latent: LatentSpec = _LATENT) -> Condition:
         mask=None if tokens is None else torch.arange(tokens.shape[1]) < torch.tensor([5, 3, 2, 4]).unsqueeze(1),
         pooled=drawn(4, spec.pooled_width),
         image=drawn(4, spec.image_channels, latent.height, latent.width),
-        image_level=_times() if spec.image_channels else None,
+        numbers={name: _times() for name in spec.numbers},
     )
 
 
@@ -225,5 +243,6 @@ def _run(
     """What the network makes of four samples, or of some rows of them."""
     shown, times = _image(latent) if x is None else x, _times() if t is None else t
     said = _condition(network.told, latent) if condition is None else condition
-    chosen = {name: None if one is None else one[rows] for name, one in vars(said).items()}
-    return network(shown[rows], times[rows], Condition(**chosen), taps=taps)
+    chosen: dict[str, Any] = {name: one[rows] for name, one in vars(said).items() if isinstance(one, Tensor)}
+    numbers = {name: one[rows] for name, one in (said.numbers or {}).items()}
+    return network(shown[rows], times[rows], Condition(**chosen, numbers=numbers), taps=taps)

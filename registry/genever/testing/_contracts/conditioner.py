@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genever.slots import ImageConditionerModule
+from genever.slots import ImageConditionerModule, NumberConditionerModule
 from genever.testing._case import Case
 from genever.testing._contracts._luck import global_luck_untouched
 from genever.testing._toy_parts import ToyData
@@ -64,8 +65,9 @@ def condition_is_what_its_spec_says(case: Case) -> None:
         assert _shape(condition.pooled) == ((6, spec.pooled_width) if spec.pooled_width else None)
         if spec.image_channels:
             assert condition.image.shape[:2] == (6, spec.image_channels)
-            assert _shape(condition.image_level) == (6,)
-            assert 0 <= float(condition.image_level.min()) <= float(condition.image_level.max()) <= 1
+            level = condition.numbers["image_level"]
+            assert 0 <= float(level.min()) <= float(level.max()) <= 1
+        assert {name: _shape(one) for name, one in (condition.numbers or {}).items()} == dict.fromkeys(spec.numbers, (6,))
         if condition.mask is not None:
             assert _shape(condition.mask) == (6, spec.text_length)
             assert condition.mask.dtype == torch.bool
@@ -77,8 +79,31 @@ def condition_is_what_its_spec_says(case: Case) -> None:
 def null_condition_differs_from_every_other(case: Case) -> None:
     module = _module(case)
     cond = module.prepare(_samples())
-    if {name for name, value in vars(module.spec).items() if value} - {"image_channels"}:
+    if {name for name, value in vars(module.spec).items() if value} - {"image_channels", "numbers"}:
         assert not bool((cond == module.null(cond)).view(len(cond), -1).all(1).any())
+
+
+def numbers_are_what_the_abilities_say(case: Case) -> None:
+    provides = case.surface.provides
+    if not any(ability.endswith(".*") for ability in provides):
+        assert bool(_settable(case)) == isinstance(_module(case), NumberConditionerModule)
+
+
+@torch.no_grad()
+def numbers_are_set_one_by_one(case: Case) -> None:
+    module, generator = _module(case), torch.Generator().manual_seed(0)
+    cond = module.prepare(_samples())
+    for name in _settable(case):
+        values = 100 * torch.randn(6, generator=generator)
+        with global_luck_untouched():
+            told = module.with_number(cond, name, values)
+        assert told.shape == cond.shape
+        assert told.dtype == cond.dtype
+        assert torch.equal(cond, module.prepare(_samples())), "It writes into what it is given."
+        for one in (told, module.null(told)):
+            assert torch.equal(module(one).numbers[name], values), "What was set is not what is read."
+        others = [{**vars(one), "numbers": _but(one.numbers, name)} for one in (module(cond), module(told))]
+        assert all(_alike(others[0][key], others[1][key]) for key in others[0]), f"More than {name} is changed."
 
 
 def image_is_what_the_abilities_say(case: Case) -> None:
@@ -133,8 +158,25 @@ def _draws(rows: slice = slice(0, 6)) -> Draws:
 
 def _but_image(condition: Condition) -> list[Tensor]:
     """All that a condition says beside its image."""
-    said = {name: value for name, value in vars(condition).items() if value is not None}
-    return [value for name, value in said.items() if name not in ("image", "image_level")]
+    said = {name: value for name, value in vars(condition).items() if name not in ("image", "numbers")}
+    return [value for value in (*said.values(), *_but(condition.numbers, "image_level").values()) if value is not None]
+
+
+def _but(numbers: Mapping[str, Tensor] | None, name: str) -> dict[str, Tensor]:
+    return {key: values for key, values in (numbers or {}).items() if key != name}
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if one is None:
+        return other is None
+    return one.keys() == other.keys() and all(torch.equal(values, other[name]) for name, values in one.items())
+
+
+def _settable(case: Case) -> list[str]:
+    """The numbers that a conditioner lets others set: its abilities bear their names."""
+    return [name for name in _module(case).spec.numbers if name in case.surface.provides]
 
 
 def _shown(condition: Condition) -> Tensor:
