@@ -2,9 +2,14 @@
 
 import os
 import sys
+from collections.abc import Callable
 from itertools import chain, groupby, islice
+from pathlib import Path
 
 import pytest
+from genever.language import read, resolve
+from genever.parts import load_catalog
+from genever.runs import RunDirectory, create_run
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,3 +37,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         size = (len(items) - len(dealt)) // (num_workers - worker)
         dealt += [*first, *islice(others, max(size - len(first), 0))]
     items[:] = [*dealt, *others]
+
+
+@pytest.fixture(scope="session")
+def freeze() -> Callable[..., RunDirectory]:
+    """Freezes a gin file, with further bindings, into a run's directory below a root; nothing is trained."""
+
+    def make(file: Path, root: Path, *bindings: str) -> RunDirectory:
+        catalog = load_catalog()
+        return create_run(resolve(read(str(file), list(bindings), catalog=catalog, runs_root=str(root)), catalog), root, {})
+
+    return make

@@ -15,9 +15,11 @@ import pytest
 from genever.errors import UserError
 from genever.launch import Condition, Job, Profile, RunJob, SlurmSettings, cancel_runs, connect, look
 from genever.runs import RunDirectory
+from genever.testing import train_together
 from genever.training import load_model_state
 
 ROOT = Path(__file__).parents[2]
+EXPERIMENT = ROOT / "experiments/digits/pretrain.gin"
 SMALL = {"DiT.width": 16, "DiT.depth": 1, "DiT.heads": 2, "train.batch_size": 8, "train.evaluate_samples": 8}
 Submit = Callable[..., RunDirectory]
 
@@ -66,12 +68,15 @@ def _genever(*words: str, root: Path, code: Path | None = None) -> subprocess.Co
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
+def _bindings(steps: int) -> list[str]:
+    return [f"{key} = {value}" for key, value in {**SMALL, "train.steps": steps}.items()]
+
+
 def _train(root: Path, *settings: str, steps: int, code: Path | None = None) -> RunDirectory:
     """`genever run` of a small model on SLURM."""
-    bindings = [word for key, value in {**SMALL, "train.steps": steps}.items() for word in ("-b", f"{key} = {value}")]
+    bindings = [word for binding in _bindings(steps) for word in ("-b", binding)]
     chosen = [word for setting in settings for word in ("--set", setting)]
-    experiment = str(ROOT / "experiments/digits/pretrain.gin")
-    done = _genever("run", experiment, *bindings, "--on", "slurm", *chosen, root=root, code=code)
+    done = _genever("run", str(EXPERIMENT), *bindings, "--on", "slurm", *chosen, root=root, code=code)
     assert done.returncode == 0, done.stderr
     return RunDirectory(Path(done.stdout.strip()))
 
@@ -92,11 +97,10 @@ def test_job_runs_from_the_code_as_it_was_when_it_was_submitted(cluster: Any, ro
     assert _seen(run) == Condition(kind="finished")
 
 
-def test_preempted_run_saves_queues_once_and_ends_with_the_same_bits(cluster: Any, root: Path) -> None:
-    two_nodes = ("nodes=2", "interface=lo")
-    undisturbed = _train(root, *two_nodes, steps=800)
-    cluster.wait_for(lambda: _seen(undisturbed).kind == "finished")
-    run = _train(root, *two_nodes, "slurm.partition=normal", steps=800)
+def test_preempted_run_saves_queues_once_and_ends_with_the_same_bits(cluster: Any, root: Path, freeze: Any) -> None:
+    undisturbed = freeze(EXPERIMENT, root / "undisturbed", *_bindings(400))
+    assert train_together(undisturbed.path, 2) == [0, 0]
+    run = _train(root, "nodes=2", "interface=lo", "slurm.partition=normal", steps=400)
     cluster.wait_for(lambda: run.facts["status"] == "running")
     urgent = cluster.sbatch("sleep 2", "--partition=urgent", "--nodes=2", "--exclusive")
     cluster.wait_for(lambda: _seen(run).kind == "queued again")
@@ -177,6 +181,7 @@ import sys
 from pathlib import Path
 from genever.launch import Job, Profile, connect
 from genever.runs import RunDirectory
+from genever.testing import train_together
 from genever.training import load_model_state
 root, code = map(Path, sys.argv[1:])
 run = RunDirectory.create(root, "digits/fake", "0123456789", {"experiment": "digits/fake"})

@@ -1,11 +1,10 @@
 """Several processes agree on what is planned: sizes and shares that change from step to step."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from genever.language import read, resolve
-from genever.parts import load_catalog
-from genever.runs import RunDirectory, write_whole
+from genever.runs import RunDirectory
 from genever.testing import train_together
 from genever.training import load_model_state
 
@@ -47,16 +46,7 @@ Shapes.num_images   = 40
 """
 
 
-def run_of(folder: Path, parallel: str = "DDP", multiple: int = 4) -> RunDirectory:
-    """A run that is frozen and not yet trained."""
-    (folder / "small").mkdir(parents=True)
-    file = folder / "small/one.gin"
-    file.write_text(TEXT.format(parallel=parallel, multiple=multiple))
-    catalog = load_catalog()
-    resolved = resolve(read(str(file), [], catalog=catalog, runs_root=str(folder)), catalog)
-    run = RunDirectory.create(folder, resolved.name, resolved.identity, {"experiment": resolved.name})
-    write_whole(run.resolved, resolved.text)
-    return run
+NewRun = Callable[[str, Path], RunDirectory]
 
 
 def losses(run: RunDirectory) -> list[float]:
@@ -64,8 +54,8 @@ def losses(run: RunDirectory) -> list[float]:
 
 
 @pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
-def test_two_processes_follow_one_plan(tmp_path: Path, parallel: str) -> None:
-    one, two = (run_of(tmp_path / name, parallel) for name in ("one", "two"))
+def test_two_processes_follow_one_plan(new_run: NewRun, tmp_path: Path, parallel: str) -> None:
+    one, two = (new_run(TEXT.format(parallel=parallel, multiple=4), tmp_path / name) for name in ("one", "two"))
     assert train_together(one.path, 1) == [0]
     assert train_together(two.path, 2) == [0, 0]
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
@@ -73,8 +63,8 @@ def test_two_processes_follow_one_plan(tmp_path: Path, parallel: str) -> None:
     assert all(float((ours[name] - theirs[name]).norm()) < 1e-3 for name in theirs)
 
 
-def test_planned_batch_that_two_processes_cannot_split_is_refused(tmp_path: Path) -> None:
-    run = run_of(tmp_path, multiple=1)
+def test_planned_batch_that_two_processes_cannot_split_is_refused(new_run: NewRun, tmp_path: Path) -> None:
+    run = new_run(TEXT.format(parallel="DDP", multiple=1), tmp_path)
     assert set(train_together(run.path, 4)) == {2}
     assert (
         "plans batches of 18 images of 16x16 pixels, which train.accumulate = 2 parts on 4 processes do not divide"

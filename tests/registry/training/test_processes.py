@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from genever.execution import REQUEUE, STOPPED
-from genever.language import read, resolve
-from genever.parts import load_catalog
 from genever.runs import RunDirectory, write_whole
 from genever.testing import start_together, train_together
 from genever.training import load_model_state
@@ -50,39 +48,28 @@ METHODS = {
     "Dispersive.tap = 1\nSelfAlignment.tap = 1\nSelfAlignment.teacher_tap = 2\naverage.Constant.decay = 0.5",
 }
 
+NewRun = Callable[[str, Path], RunDirectory]
 Compose = Callable[..., RunDirectory]
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+def start(new_run: NewRun, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A trained run, for methods that start from one."""
-    run = composed(tmp_path_factory.mktemp("start"), BASE)
+    run = new_run(BASE, tmp_path_factory.mktemp("start"))
     assert train_together(run.path, 1) == [0]
     return run
 
 
 @pytest.fixture
-def compose(tmp_path: Path, start: RunDirectory) -> Compose:
+def compose(new_run: NewRun, tmp_path: Path, start: RunDirectory) -> Compose:
     """Freezes the small experiment with some lines more into a new run's directory."""
     numbers = iter(range(100))
 
     def make(lines: str = "", *, started: bool = False) -> RunDirectory:
         lines += f"\ntrain.start = {str(start.path)!r}" if started else ""
-        return composed(tmp_path / str(next(numbers)), BASE + lines + "\n", start if started else None)
+        return new_run(f"{BASE}{lines}\n", tmp_path / str(next(numbers)))
 
     return make
-
-
-def composed(folder: Path, text: str, start: RunDirectory | None = None) -> RunDirectory:
-    (folder / "small").mkdir(parents=True)
-    file = folder / "small/one.gin"
-    file.write_text(text)
-    catalog = load_catalog()
-    resolved = resolve(read(str(file), [], catalog=catalog, runs_root=str(folder)), catalog)
-    facts = {"experiment": resolved.name, **({"start": {"run": str(start.path)}} if start else {})}
-    run = RunDirectory.create(folder, resolved.name, resolved.identity, facts)
-    write_whole(run.resolved, resolved.text)
-    return run
 
 
 def weights(run: RunDirectory) -> dict[str, Tensor]:

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from genever.runs import RunDirectory
+from genever.testing import start_together, train_together
 from safetensors.torch import load_file
 
 MORE = """\
@@ -18,10 +20,11 @@ train.log_every   = 5
 train.save_every  = 2
 """
 
+NewRun = Callable[[str, Path], RunDirectory]
+
 # Kills the process with SIGKILL at the n-th call of a function, as a power cut would.
-KILLED = """
-import os, signal, sys
-from genever.command import main
+KILLING = """
+import os, signal
 from genever.training import _checkpoint
 calls = 0
 def killing(original):
@@ -33,14 +36,7 @@ def killing(original):
         return original(*words, **named)
     return call
 {module}.{name} = killing({module}.{name})
-sys.exit(main(sys.argv[1:]))
 """
-
-
-def genever(*words: str, script: str = "import sys; from genever.command import main; sys.exit(main(sys.argv[1:]))"):
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
 
 
 def weights(run: RunDirectory) -> dict:
@@ -60,42 +56,35 @@ def assert_same_end(one: RunDirectory, other: RunDirectory) -> None:
     assert len({step for step, _ in losses[0]}) == len(losses[0])
 
 
-def only_run(root: Path) -> RunDirectory:
-    return RunDirectory(next(root.glob("*/*/*/run.json")).parent)
+@pytest.fixture(scope="module")
+def experiment(small: str) -> str:
+    return small + MORE
 
 
 @pytest.fixture(scope="module")
-def experiment(small: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("experiments") / "small" / "killed.gin"
-    file.parent.mkdir()
-    file.write_text(small + MORE)
-    return file
+def undisturbed(experiment: str, new_run: NewRun, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    run = new_run(experiment, tmp_path_factory.mktemp("undisturbed"))
+    assert train_together(run.path, 1) == [0]
+    return run
 
 
-@pytest.fixture(scope="module")
-def undisturbed(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    root = tmp_path_factory.mktemp("undisturbed")
-    process = genever("run", str(experiment), "--root", str(root))
-    assert process.wait() == 0
-    return only_run(root)
+@pytest.fixture
+def run(experiment: str, new_run: NewRun, tmp_path: Path) -> RunDirectory:
+    return new_run(experiment, tmp_path)
 
 
-def test_run_killed_at_random_moments_ends_with_the_same_bits(
-    experiment: Path, undisturbed: RunDirectory, tmp_path: Path
-) -> None:
-    process, moments = genever("run", str(experiment), "--root", str(tmp_path)), random.Random(0)
-    while not list(tmp_path.glob("*/*/*/checkpoints/step_*")):
-        time.sleep(0.01)
-    for _ in range(3):
+def test_run_killed_at_random_moments_ends_with_the_same_bits(run: RunDirectory, undisturbed: RunDirectory) -> None:
+    moments = random.Random(0)
+    for number in range(4):
+        saved = run.saved_steps()
+        [process] = start_together(run.path, 1)
+        while run.saved_steps() == saved and number < 3 and process.is_alive():
+            time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process = genever("resume", str(only_run(tmp_path).path))
-        time.sleep(moments.uniform(2.0, 5.0))
-    process.kill()
-    process.wait()
-    assert genever("resume", str(only_run(tmp_path).path)).wait() == 0
-    assert_same_end(only_run(tmp_path), undisturbed)
+        process.kill()
+        process.join()
+    assert train_together(run.path, 1) == [0]
+    assert_same_end(run, undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -108,24 +97,30 @@ def test_run_killed_at_random_moments_ends_with_the_same_bits(
     ],
 )
 def test_run_killed_during_a_save_ends_with_the_same_bits(
-    experiment: Path, undisturbed: RunDirectory, tmp_path: Path, module: str, name: str, calls: int
+    run: RunDirectory, undisturbed: RunDirectory, module: str, name: str, calls: int
 ) -> None:
-    script = KILLED.format(module=module, name=name, calls=calls)
-    process = genever("run", str(experiment), "--root", str(tmp_path), script=script)
-    assert process.wait() == -signal.SIGKILL
-    run = only_run(tmp_path)
-    assert genever("resume", str(run.path)).wait() == 0
+    [process] = start_together(run.path, 1, before=KILLING.format(module=module, name=name, calls=calls))
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert train_together(run.path, 1) == [0]
     assert_same_end(run, undisturbed)
 
 
-def test_run_asked_to_stop_saves_and_says_how_to_resume(experiment: Path, undisturbed: RunDirectory, tmp_path: Path) -> None:
-    process = genever("run", str(experiment), "--root", str(tmp_path))
+def test_run_asked_to_stop_saves_and_says_how_to_resume(experiment: str, undisturbed: RunDirectory, tmp_path: Path) -> None:
+    file = tmp_path / "stopped.gin"
+    file.write_text(experiment)
+    process = genever("run", str(file), "--root", str(tmp_path))
     while not list(tmp_path.glob("*/*/*/checkpoints/step_*")):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 1
-    run = only_run(tmp_path)
+    run = RunDirectory(next(tmp_path.glob("*/*/*/run.json")).parent)
     assert run.facts["status"] == "stopped"
     assert f"genever resume {run.path}" in run.log.read_text()
     assert genever("resume", str(run.path)).wait() == 0
     assert_same_end(run, undisturbed)
+
+
+def genever(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "genever", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
