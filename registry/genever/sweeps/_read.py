@@ -137,7 +137,7 @@ class _Reader:
     def _link(self, key: str, node: Node, label: str, before: list[str], otherwise: str) -> Link | None:
         if isinstance(node, Scalar) and node.value in before:
             return Link(key, str(node.value), node.place)
-        above = listed(filter(None, dict.fromkeys(before))) or "there is none"
+        above = listed(filter(None, dict.fromkeys(before)))
         hint = did_you_mean(node.text, before) if isinstance(node, Scalar) else ""
         message = f"{label} is {node}. It must be a stage above this one ({above}), or {otherwise}.{hint}"
         self.mistakes.add(node.place, message)

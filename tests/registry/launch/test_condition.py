@@ -117,6 +117,8 @@ def test_job_that_failed_at_its_start_is_told_with_the_end_of_its_log(seen: See)
 def test_run_whose_start_failed_is_cancelled(seen: See) -> None:
     found = seen("created", None, attempts=0, after=("11_3",))
     assert _said(found) == ("cancelled", "job 11_3 did not succeed, and this one waits for it")
+    found = seen("created", None, attempts=0, after=("11_3", "12_0"))
+    assert _said(found) == ("cancelled", "one of the jobs 11_3, 12_0 did not succeed, and this one waits for it")
 
 
 def test_cluster_that_does_not_answer_leaves_what_the_files_say(seen: See) -> None:

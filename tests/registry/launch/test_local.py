@@ -94,7 +94,7 @@ def test_job_waits_for_another_to_succeed(queue: Callable[..., Cluster], root: P
     cluster = queue(limit=2)
     after_good, after_bad = _submit(cluster, good, bad)
     _submit(cluster, child, after=[after_good])
-    dropped = _submit(cluster, orphan, after=[after_bad])
+    dropped = _submit(cluster, orphan, after=[after_good, after_bad])
     _submit(cluster, grandchild, after=dropped)
     until(lambda: not cluster.states(_jobs(root)))
     assert _statuses(good, bad, child, orphan, grandchild) == ["finished", "failed", "finished", "created", "created"]

@@ -39,17 +39,40 @@ train.batch_size = 16
 train.optimizer  = @AdamW()
 AdamW.lr         = 1e-4
 """
+SCORES = """\
+train.start            = 'digits/pretrain'
+train.data             = @Candidates()
+train.aligner          = @BradleyTerry()
+train.steps            = 20
+train.batch_size       = 16
+train.sample_images    = 0
+train.validate_samples = 0
+train.optimizer        = @AdamW()
+Candidates.data        = @Digits()
+BradleyTerry.utility   = @reward.Ink()
+"""
+JUDGED = f"""\
+{LATER}train.metrics          = [@metric.Reward()]
+train.evaluate_samples = 16
+train.validate_samples = 0
+train.sample_images    = 0
+metric.Reward.reward   = @Learned()
+"""
+UPSCALE = f"{TINY}train.conditioner = @LowResolution()\n"
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: experiments/digits/{base,pretrain,later}.gin and experiments/sweeps."""
+    """The working directory: experiments/digits and experiments/sweeps. What judged.gin judges by is not said in it."""
     digits = tmp_path / "experiments/digits"
     digits.mkdir(parents=True)
     (tmp_path / "experiments/sweeps").mkdir()
     (digits / "base.gin").write_text((EXPERIMENTS / "digits/base.gin").read_text())
     (digits / "pretrain.gin").write_text(TINY)
     (digits / "later.gin").write_text(LATER)
+    (digits / "scores.gin").write_text(SCORES)
+    (digits / "judged.gin").write_text(JUDGED)
+    (digits / "upscale.gin").write_text(UPSCALE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path

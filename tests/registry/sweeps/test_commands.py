@@ -73,6 +73,12 @@ def test_dry_run_shows_the_stages_of_a_lifecycle(genever: Genever, sweep_file: W
     )
 
 
+def test_dry_run_names_all_parents(genever: Genever, sweep_file: Write, cluster: Any) -> None:
+    judged = "- {name: judged, experiment: ../digits/judged.gin, after: {train.start: base, Learned.run: later}}\n"
+    out = genever("sweep", sweep_file(STAGES.replace("later.gin", "scores.gin") + judged), "--dry-run")[1]
+    assert out.split("\n")[5:7] == ["4  judged  0, 2              new", "5  judged  1, 3              new"]
+
+
 def test_dry_run_answers_in_json(genever: Genever, sweep_file: Write, cluster: Any) -> None:
     answer = json.loads(genever("sweep", sweep_file(GRID), "--dry-run", "--json")[1])
     assert [run["bindings"] for run in answer["runs"]][1] == ["AdamW.lr = 0.001", "train.seed = 1"]

@@ -13,6 +13,7 @@ from genever.language import Place
 from genever.sweeps import Search, Variant, expand, read_sweep
 from genever.sweeps._distributions import Choice, Distribution, Int, LogUniform, Normal, Uniform
 from genever.sweeps._search import Trial, measured, probes, propose
+from genever.sweeps._sweep import Link, Setting, Stage, Sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +172,54 @@ def test_later_stage_branches_from_each_element(sweep_file: Write) -> None:
     found = [(variant.stage, variant.parents.get("train.start")) for variant in expand(read_sweep(sweep_file(stages)))]
     later = [("later", 0), ("later", 0), ("later", 1), ("later", 1)]
     assert found == [("base", None), ("base", None), *later, ("other", 0), ("other", 1), ("alone", None)]
+
+
+def test_stage_after_several_pairs_those_that_descend_from_the_same(sweep_file: Write) -> None:
+    stages = (
+        "stages:\n"
+        "- {name: base, experiment: ../digits/pretrain.gin, vary: {seeds: 2}}\n"
+        "- {name: reward, experiment: ../digits/scores.gin, vary: {grid: {AdamW.lr: [1, 2]}}}\n"
+        "- {name: judged, experiment: ../digits/judged.gin, after: {train.start: base, Learned.run: reward}}\n"
+        "- {name: other, experiment: ../digits/scores.gin, after: null, vary: {seeds: 2}}\n"
+        "- {name: all, experiment: ../digits/judged.gin, after: {train.start: judged, Learned.run: other}}\n"
+    )
+    found = expand(read_sweep(sweep_file(stages)))
+    pairs = {name: [tuple(one.parents.values()) for one in found if one.stage == name] for name in ("judged", "all")}
+    assert pairs["judged"] == [(0, 2), (0, 3), (1, 4), (1, 5)]
+    assert pairs["all"] == [(judged, other) for judged in (6, 7, 8, 9) for other in (10, 11)]
+    assert [one.bindings for one in found if one.stage == "judged"] == [()] * 4
+
+
+#: Of each stage, how many points it has, and the places of the stages that it comes after.
+FORESTS = st.lists(st.tuples(st.integers(1, 3), st.sets(st.integers(0, 3), max_size=2)), min_size=1, max_size=5)
+
+
+@given(forest=FORESTS)
+def test_stage_after_several_is_their_natural_join(forest: list[tuple[int, set[int]]]) -> None:
+    place, stages = Place("x", 1), list[Stage]()
+    for here, (num, above) in enumerate(forest):
+        links = tuple(Link(f"b.b{n}", str(n), place) for n in above if n < here)
+        axis = tuple((Setting("a.a", str(n), place),) for n in range(num))
+        stages.append(Stage(name=str(here), experiment=Path("x"), place=place, after=links, axes=(axis,)))
+    sweep = Sweep(path=Path("x"), name="x", text="", stages=tuple(stages))
+    found = expand(sweep)
+    for stage in stages:
+        there = [tuple(one.parents.values()) for one in found if one.stage == stage.name]
+        assert sorted(there) == sorted(joined(found, stage) * stage.num_points)
+        assert len(there) == sweep.sizes[stage.name]
+
+
+def joined(found: tuple[Variant, ...], stage: Stage) -> list[tuple[int, ...]]:
+    """The variants of the stages above that agree on all that they descend from."""
+    above = [[one.number for one in found if one.stage == link.stage] for link in stage.after]
+    pairs = [(chosen, set().union(*(lineage(found, number).items() for number in chosen))) for chosen in product(*above)]
+    return [chosen for chosen, members in pairs if len(members) == len(dict(members))]
+
+
+def lineage(found: tuple[Variant, ...], number: int) -> dict[str, int]:
+    """The variant of each stage that one descends from."""
+    above = [lineage(found, parent) for parent in found[number].parents.values()]
+    return {stage: one for other in above for stage, one in other.items()} | {found[number].stage: number}
 
 
 def test_stage_takes_its_resources_from_the_file_unless_it_says_otherwise(sweep_file: Write) -> None:

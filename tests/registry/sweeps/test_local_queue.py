@@ -21,9 +21,12 @@ LIFECYCLE = """\
 stages:
 - name: base
   experiment: ../digits/pretrain.gin
+- name: reward
+  experiment: ../digits/scores.gin
   vary: {grid: {AdamW.lr: [1e-3, 1e30]}}
-- name: later
-  experiment: ../digits/later.gin
+- name: judged
+  experiment: ../digits/judged.gin
+  after: {train.start: base, Learned.run: reward}
 """
 
 
@@ -55,15 +58,16 @@ def test_lifecycle_trains_what_it_can_and_says_what_it_could_not(sweep_file: Wri
     done = _genever("sweep", sweep_file(LIFECYCLE))
     assert done.returncode == 0, done.stderr
     found = _wait("a")
-    assert [one.kind for one in found] == ["finished", "failed", "finished", "cancelled"]
-    assert "NonFiniteError" in found[1].reason
-    assert found[3].reason == "its train.start, 1, failed"
-    alone = _genever("run", "experiments/digits/pretrain.gin", "-b", "AdamW.lr = 1e-3", "--root", "alone", "--device", "cpu")
+    assert [one.kind for one in found] == ["finished", "finished", "failed", "finished", "cancelled"]
+    assert "NonFiniteError" in found[2].reason
+    assert found[4].reason == "its Learned.run, 2, failed"
+    assert "raw/reward" in runs_of()[3].facts["results"]
+    alone = _genever("run", "experiments/digits/pretrain.gin", "--root", "alone", "--device", "cpu")
     assert alone.returncode == 0, alone.stderr
     assert _weights(RunDirectory(Path(alone.stdout.strip()))) == _weights(runs_of()[0])
     assert _genever("sweep", sweep_file(LIFECYCLE)).stderr.startswith("a: 0 runs submitted")
-    early = _genever("resume", runs_of()[3].path, "--device", "cpu")
-    assert (early.returncode, f"it needs {runs_of()[1].path}, which has not finished" in early.stderr) == (2, True)
+    early = _genever("resume", runs_of()[4].path, "--device", "cpu")
+    assert (early.returncode, f"it needs {runs_of()[2].path}, which has not finished" in early.stderr) == (2, True)
 
 
 def test_sweep_that_is_submitted_twice_at_once_submits_each_run_once(sweep_file: Write, runs_of: RunsOf) -> None:

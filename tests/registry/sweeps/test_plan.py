@@ -125,6 +125,66 @@ def test_name_of_another_files_sweep_is_refused(prepared: Prepare, sweep_file: W
     )
 
 
+JUDGED = (
+    "stages:\n"
+    "- {name: base, experiment: ../digits/pretrain.gin, vary: {seeds: 2}}\n"
+    "- {name: reward, experiment: ../digits/scores.gin}\n"
+    "- {name: judged, experiment: ../digits/judged.gin, after: {train.start: base, Learned.run: reward}}\n"
+)
+
+
+def test_run_that_a_part_names_need_not_be_there_yet(prepared: Prepare) -> None:
+    found = prepared(JUDGED)
+    assert (found.missing, found.warnings) == ("", ())
+    assert [plan.identity is None for plan in found.plans] == [False, False, True, True, True, True]
+    assert [plan.element.parents for plan in found.plans[4:]] == [
+        {"train.start": base, "Learned.run": reward} for base, reward in ((0, 2), (1, 3))
+    ]
+
+
+def test_stage_takes_over_the_name_of_a_run_that_is_not_there_yet(prepared: Prepare) -> None:
+    found = prepared(
+        "stages:\n"
+        "- {name: base, experiment: ../digits/pretrain.gin}\n"
+        "- {name: upscale, experiment: ../digits/upscale.gin, after: {LowResolution.base: base}}\n"
+        "- {name: later, experiment: ../digits/later.gin}\n"
+    )
+    assert [dict(plan.element.parents) for plan in found.plans] == [{}, {"LowResolution.base": 0}, {"train.start": 1}]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("AdamW.lr", "optimizer.AdamW.lr is no name of a run, but 'after' puts one there. Write a key that is, such as "
+                     "train.start."),
+        ("metric.Reward.name", "metric.Reward.name is no name of a run, but 'after' puts one there. Write a key that is, "
+                               "such as train.start."),
+        ("Lerned.run", "Lerned.run: there is no part Lerned. Did you mean reward.Learned?"),
+        ("Learned.rum", "reward.Learned has no parameter rum. Did you mean run? It has: run."),
+        ("LowResolution.base", "conditioner.LowResolution.base has no effect: train does not reach "
+                               "conditioner.LowResolution. Use it or leave it out."),
+        ("reward.Learned.run", "reward.Learned.run was already set to 'digits/scores/new-2' at "
+                               "experiments/sweeps/a.yaml:4. Leave one of the two out."),
+    ],
+)  # fmt: skip
+def test_key_that_names_no_run_is_refused_where_it_stands(
+    key: str, message: str, mistakes: Callable[[str], list[str]]
+) -> None:
+    found = mistakes(JUDGED.replace("Learned.run: reward}", f"Learned.run: reward,\n   {key}: base}}"))
+    assert found[0].startswith(f"5: error: {message}")
+
+
+def test_run_that_a_part_names_stays_what_it_was_when_another_finishes(prepared: Prepare) -> None:
+    base = prepared(HEAD + "vary: {seeds: 2}\n")
+    finish(base, 0)
+    judged = "experiment: ../digits/judged.gin\nfixed: {Learned.run: digits/pretrain, AdamW.lr: 1e-3}\n"
+    first = prepared(judged)
+    first.write()
+    finish(base, 1, created=2.0)
+    again = prepared(judged)
+    assert (again.plans[0].identity, again.warnings) == (first.plans[0].identity, ())
+
+
 def test_wrong_resource_is_refused_at_its_line(sweep_file: Write, catalog: Catalog) -> None:
     with pytest.raises(
         UserError, match=r"experiments/sweeps/a\.yaml:3: there is no setting 'minuts'\. Did you mean minutes\?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ STAGES = (
     "stages:\n"
     "- {name: base, experiment: ../digits/pretrain.gin, vary: {seeds: 2}}\n"
     "- {name: later, experiment: ../digits/later.gin, vary: {grid: {AdamW.lr: [1e-3, 1e-4]}}}\n"
+)
+
+
+JUDGED = (
+    "stages:\n"
+    "- {name: base, experiment: ../digits/pretrain.gin}\n"
+    "- {name: reward, experiment: ../digits/scores.gin, vary: {grid: {AdamW.lr: [1e-3, 1e-4]}}}\n"
+    "- {name: judged, experiment: ../digits/judged.gin, after: {train.start: base, Learned.run: reward}}\n"
 )
 
 
@@ -145,6 +154,49 @@ def test_stage_whose_start_failed_is_cancelled_and_says_so(
     assert sweep(STAGES).split("\n")[1:3] == [f"  {number} is left out: its train.start, 1, failed" for number in (4, 5)]
     assert genever("retry", "a")[2] == "a: 3 runs submitted; 6 queued of 6\n"
     assert [cluster.waits_for[job] for job in ("7_0", "8_0", "9_0")] == [(), ("7_0",), ("7_0",)]
+
+
+def test_stage_after_several_waits_for_and_names_the_runs_of_all(sweep: Sweep, cluster: Any, runs_of: RunsOf) -> None:
+    sweep(JUDGED)
+    assert [cluster.waits_for[job] for job in ("4_0", "5_0")] == [("1_0", "2_0"), ("1_0", "3_0")]
+    base, *rewards = [run.path.resolve() for run in runs_of()[:3]]
+    for run, reward in zip(runs_of()[3:], rewards, strict=True):
+        needed = [run.facts["start"], run.facts["reads"]["reward.Learned.run"]]
+        assert [(Path(one["run"]), one["awaited"]) for one in needed] == [(base, True), (reward, True)]
+        assert f"reward.Learned.run = 'digits/scores/{reward.name}'" in run.resolved.read_text()
+
+
+def test_stage_of_which_one_parent_failed_is_cancelled_and_says_so(
+    sweep: Sweep, genever: Genever, cluster: Any, runs_of: RunsOf
+) -> None:
+    sweep(JUDGED)
+    cluster.end(runs_of()[0])
+    cluster.end(runs_of()[2], "failed", reason="ValueError: no")
+    found = conditions(open_sweep("a"))
+    assert [one.kind for one in found] == ["finished", "queued", "failed", "queued", "cancelled"]
+    assert found[4].reason == "its Learned.run, 2, failed"
+    assert sweep(JUDGED).split("\n")[1] == "  4 is left out: its Learned.run, 2, failed"
+    assert genever("retry", "a")[2] == "a: 2 runs submitted; 1 finished, 4 queued of 5\n"
+    assert [cluster.waits_for[job] for job in ("6_0", "7_0")] == [(), ("6_0",)]
+
+
+def test_element_knows_all_that_it_descends_from(sweep: Sweep, cluster: Any) -> None:
+    sweep(JUDGED.replace("pretrain.gin}", "pretrain.gin, vary: {seeds: 2}}"))
+    found = open_sweep("a")
+    assert [one.number for one in found.lineage(found.elements[7])] == [0, 3, 7]
+    assert found.varied(found.elements[7]) == {"base:train.seed": "0", "reward:AdamW.lr": "0.0001"}
+
+
+def test_manifest_of_one_parent_each_is_still_read(sweep: Sweep, cluster: Any) -> None:
+    sweep(STAGES)
+    told = json.loads(open_sweep("a").manifest_file.read_text())
+    old = [{**one, "start": one["parents"].get("train.start")} for one in told["elements"]]
+    elements = [{key: value for key, value in one.items() if key != "parents"} for one in old]
+    stages = [{**one, "after": None} for one in told["stages"]]
+    now = open_sweep("a").elements
+    open_sweep("a").manifest_file.write_text(json.dumps({**told, "format": 1, "stages": stages, "elements": elements}))
+    assert open_sweep("a").elements == now
+    assert sweep(STAGES).startswith("a: 0 runs submitted")
 
 
 def test_runs_share_jobs_where_the_file_says_so(sweep: Sweep, cluster: Any, runs_of: RunsOf) -> None:
