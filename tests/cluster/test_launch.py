@@ -192,12 +192,13 @@ list(connect(Profile(kind="slurm", setup=["sleep 2"]), root, code=code).submit([
     return subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
 
 
-def test_job_waits_for_another_and_is_dropped_when_that_fails(cluster: Any, submit: Submit) -> None:
+def test_job_waits_for_others_and_is_dropped_when_one_fails(cluster: Any, submit: Submit) -> None:
     good, bad = submit(), submit({"death": {"rank": 0, "step": 0, "how": "nan"}})
-    after_good, after_bad = (submit(after=(_seen(run).job,)) for run in (good, bad))
+    jobs = tuple(str(_seen(run).job) for run in (good, bad))
+    after_good, after_bad = submit(after=jobs[:1]), submit(after=jobs)
     cluster.wait_for(lambda: not any(_seen(run).is_live for run in (good, bad, after_good, after_bad)))
     assert [_seen(run).kind for run in (good, bad, after_good, after_bad)] == ["finished", "failed", "finished", "cancelled"]
-    assert _seen(after_bad).reason == f"job {_seen(bad).job} did not succeed, and this one waits for it"
+    assert _seen(after_bad).reason == f"one of the jobs {', '.join(jobs)} did not succeed, and this one waits for it"
 
 
 def test_cancelled_jobs_save_and_stop_or_never_start(cluster: Any, submit: Submit) -> None:
