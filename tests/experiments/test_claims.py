@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from genever.command import main
+from genever.sweeps import expand, read_sweep
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools/claims"
@@ -38,6 +39,42 @@ def test_every_stage_serves_a_claim_and_checks_without_a_mistake(
 def test_row_brings_along_what_its_stages_start_from(claims: Any) -> None:
     plan = claims.read_plan(claims.CLAIMS)
     assert plan.needed(plan.chosen(["grpo_kl"])) == ["plain", "grpo", "grpo_kl"]
+
+
+LEARNED = """\
+seeds: 2
+quick: {}
+stages:
+- {name: plain, experiment: digits/pretrain.gin}
+- {name: other, experiment: digits/pretrain.gin}
+- {name: reward, experiment: digits/nft.gin, after: plain}
+- {name: learned, experiment: digits/nft.gin, after: {train.start: plain, Learned.run: reward}}
+claims:
+- {name: row, says: x, source: y, metric: fd, better: lower, method: learned, baseline: 3}
+"""
+
+
+def test_row_brings_along_all_that_its_stages_name(claims: Any, tmp_path: Path) -> None:
+    (tmp_path / "claims.yaml").write_text(LEARNED)
+    plan = claims.read_plan(tmp_path / "claims.yaml")
+    assert plan.needed(plan.claims) == ["plain", "reward", "learned"]
+    claims.write_sweep(plan, plan.claims, tmp_path / "row.yaml", quick=False)
+    found = expand(read_sweep(tmp_path / "row.yaml"))
+    assert [tuple(one.parents.values()) for one in found if one.stage == "learned"] == [(0, 2), (1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ("{train.start: other, Learned.run: reward}", "learned descends from other and plain, each trained with seeds of"),
+        ("{train.start: plain, Learned.run: rewrad}", "learned.after names rewrad, which is no stage above it."),
+        ("nothing", "learned.after names nothing, which is no stage above it."),
+    ],
+)
+def test_stage_whose_runs_would_have_no_one_seed_is_refused(claims: Any, tmp_path: Path, after: str, said: str) -> None:
+    (tmp_path / "claims.yaml").write_text(LEARNED.replace("{train.start: plain, Learned.run: reward}", after))
+    with pytest.raises(claims.Wrong, match=said):
+        claims.read_plan(tmp_path / "claims.yaml")
 
 
 @pytest.mark.parametrize(
