@@ -181,7 +181,6 @@ import sys
 from pathlib import Path
 from genever.launch import Job, Profile, connect
 from genever.runs import RunDirectory
-from genever.training import load_model_state
 root, code = map(Path, sys.argv[1:])
 run = RunDirectory.create(root, "digits/fake", "0123456789", {"experiment": "digits/fake"})
 run.resolved.touch()
