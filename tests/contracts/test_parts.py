@@ -63,6 +63,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     },
     "distiller.ConsistencyTraining": lambda pretrained: {"distance": part("distance.Huber")},
     "distiller.ECT": lambda pretrained: {"distance": part("distance.Huber")},
+    "distiller.LCM": lambda pretrained: {"distance": part("distance.Huber")},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
     "metric.PairAccuracy": lambda pretrained: {"utility": ToyReward()},
@@ -86,6 +87,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
 #: What the stage is of which a part is tried, where a toy will not do.
 STAGES: dict[str, Mapping[str, Any]] = {
     "aligner.REPAE": {"codec": ToyLearnableCodec()},
+    "distiller.LCM": {"conditioner": part("conditioner.GuidanceScale")},
     "encoder.Pretrained": {"data": ToyData(channels=3)},
     "metric.PairAccuracy": {"aligner": part("aligner.BradleyTerry")},
     "metric.Upsampled": {"conditioner": part("conditioner.LowResolution")},

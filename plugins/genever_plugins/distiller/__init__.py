@@ -22,5 +22,6 @@ def register_parts(registry: Registry) -> None:
     registry.add("distiller.DMD2", "genever_plugins.distiller.dmd2:DMD2")
     registry.add("distiller.ECT", "genever_plugins.distiller.ect:ECT")
     registry.add("distiller.LADD", "genever_plugins.distiller.ladd:LADD")
+    registry.add("distiller.LCM", "genever_plugins.distiller.lcm:LCM")
     registry.add("distiller.ProgressiveDistillation", "genever_plugins.distiller.progressive:ProgressiveDistillation")
     registry.add("distiller.SCM", "genever_plugins.distiller.scm:SCM")
