@@ -37,6 +37,7 @@ __all__ = [
     "Distiller",
     "Encoder",
     "EncoderModule",
+    "ExplainedMetric",
     "Guidance",
     "Head",
     "HeadedAligner",
@@ -589,6 +590,15 @@ class Metric(Protocol):
 
     def measure(self, evaluation: Evaluation) -> Mapping[str, float]:
         """Numbers by name, such as {"fd": 0.48}."""
+        ...
+
+
+@runtime_checkable
+class ExplainedMetric(Metric, Protocol):
+    """A metric that says how its numbers come about: numbers of one name may have come about in many ways."""
+
+    def protocol(self, evaluation: Evaluation) -> str:
+        """In one short line: how many samples, against what, by whose eyes. It stands beside each of its numbers."""
         ...
 
 

@@ -74,6 +74,18 @@ class Pretrained:
         return self._saved(Dinov2Model(config), "vision")
 
     @cached_property
+    def two_towers(self) -> str:
+        """A whole CLIP of images of four pixels a side and captions."""
+        from transformers import CLIPConfig, CLIPModel
+
+        layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+        tokens = {"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 1}
+        text = {**layers, **tokens, "vocab_size": len(WORDS), "max_position_embeddings": 10}
+        vision = {**layers, "image_size": 4, "patch_size": 2}
+        self._save_tokenizer("two_towers", "<s> $A </s>")
+        return self._saved(CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)), "two_towers")
+
+    @cached_property
     def images(self) -> str:
         """Forty image files of two classes, each with a caption."""
         from PIL import Image

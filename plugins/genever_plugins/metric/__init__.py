@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     registry.add("metric.ClassAccuracy", "genever_plugins.metric.class_accuracy:ClassAccuracy")
+    registry.add("metric.CLIPScore", "genever_plugins.metric.clip_score:CLIPScore")
     registry.add("metric.Diversity", "genever_plugins.metric.diversity:Diversity")
     registry.add("metric.FrechetDistance", "genever_plugins.metric.frechet_distance:FrechetDistance")
+    registry.add("metric.KID", "genever_plugins.metric.kid:KID")
     registry.add("metric.PairAccuracy", "genever_plugins.metric.pair_accuracy:PairAccuracy")
+    registry.add("metric.PrecisionRecall", "genever_plugins.metric.precision_recall:PrecisionRecall")
     registry.add("metric.Reward", "genever_plugins.metric.reward:Reward")
     registry.add("metric.Straightness", "genever_plugins.metric.straightness:Straightness")
     registry.add("metric.SubjectFidelity", "genever_plugins.metric.subject_fidelity:SubjectFidelity")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from genever.slots import ClassifierModule, Data, Encoder
-from genever.training import Evaluation
+from genever.training import Evaluation, named, sampling
 
 from genever_plugins.metric.judge import accuracy_of, judge
 
@@ -45,3 +45,6 @@ class ClassAccuracy:
             int((module.logits(images.to(evaluation.device)).argmax(1).cpu() == labels).sum()) for images, labels in chunks
         )
         return {f"{self.prefix}class_accuracy": right / len(made), **accuracy_of(module, self.prefix)}
+
+    def protocol(self, evaluation: Evaluation) -> str:
+        return f"{sampling(evaluation)}, told apart by {named(self.encoder)}"

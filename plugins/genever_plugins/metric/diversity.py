@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
 from genever.slots import Encoder
-from genever.training import Evaluation, sample
+from genever.training import Evaluation, named, sample, sampling
 from genever.values import Samples
 from jaxtyping import Float
 from torch import Tensor
@@ -43,6 +43,11 @@ class Diversity:
         seen = self._seen(self._generated(evaluation).images, evaluation)
         groups = seen.view(-1, self.num_images, seen.shape[1])
         return {"diversity": mean_pairwise_distance(groups).mean().item()}
+
+    def protocol(self, evaluation: Evaluation) -> str:
+        eyes = "pixels" if self.encoder is None else f"features of {named(self.encoder)}"
+        made = sampling(replace(evaluation, num_samples=self.num_conditions * self.num_images))
+        return f"{made}, {self.num_images} of each of {self.num_conditions} conditions, in {eyes}"
 
     def _generated(self, evaluation: Evaluation) -> Samples:
         dataset = evaluation.composition.validation

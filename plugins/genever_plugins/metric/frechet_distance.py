@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
-import torch
 from annotated_types import Ge
 from genever.slots import Data, Encoder
-from genever.training import Composition, Evaluation
+from genever.training import Evaluation
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genever_plugins.metric.judge import accuracy_of, features, judge
+from genever_plugins.metric.judge import accuracy_of, compared, judge, made_features, real_features
 
 __all__ = ["FrechetDistance", "Gaussian", "frechet_distance"]
-
-FETCH_SIZE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +53,13 @@ class FrechetDistance:
     def measure(self, evaluation: Evaluation) -> dict[str, float]:
         evaluation = evaluation.on(self.data)
         composition = evaluation.composition
-        module = judge(self.encoder, composition)
-        real = composition.once(self, "real", lambda: Gaussian.of(self._real_features(composition)))
-        made = Gaussian.of(features(module, evaluation.generated().images, composition.device))
-        return {f"{self.prefix}fd": frechet_distance(made, real), **accuracy_of(module, self.prefix)}
+        real = composition.once(self, "real", lambda: Gaussian.of(real_features(self.encoder, composition, self.num_real)))
+        made = Gaussian.of(made_features(self.encoder, evaluation))
+        accuracy = accuracy_of(judge(self.encoder, composition), self.prefix)
+        return {f"{self.prefix}fd": frechet_distance(made, real), **accuracy}
 
-    def _real_features(self, composition: Composition) -> Float[Tensor, " num features"]:
-        module, found = judge(self.encoder, composition), []
-        for dataset in (composition.data, composition.validation):
-            num = min(len(dataset), self.num_real)
-            for first in range(0, num, FETCH_SIZE):
-                images = dataset.fetch(range(first, min(first + FETCH_SIZE, num))).images
-                found.append(features(module, images, composition.device))
-        return torch.cat(found)
+    def protocol(self, evaluation: Evaluation) -> str:
+        return compared(self.encoder, evaluation.on(self.data), self.num_real)
 
 
 @dataclass(frozen=True)

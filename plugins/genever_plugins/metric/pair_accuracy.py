@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 from genever.slots import Reward
-from genever.training import Composition, Evaluation, Scorer
+from genever.training import Composition, Evaluation, Scorer, named
 from genever.values import Samples
 from jaxtyping import Float
 from torch import Tensor
@@ -51,6 +51,10 @@ class PairAccuracy:
         scores, utilities = (torch.cat(ones) for ones in zip(*found, strict=True))
         best = utilities.gather(1, scores.argmax(1, keepdim=True)).squeeze(1) == utilities.amax(1)
         return {"pair_accuracy": agreement(scores, utilities).item(), "best_accuracy": best.double().mean().item()}
+
+    def protocol(self, evaluation: Evaluation) -> str:
+        num = min(evaluation.num_samples, len(evaluation.composition.validation))
+        return f"candidates of {num:,} held-out samples, ranked by {named(self.utility) if self.utility else 'the data'}"
 
     def _judged(self, samples: Samples, images: Tensor, scorer: Scorer, composition: Composition) -> tuple[Tensor, Tensor]:
         """Scores and utilities [batch, num] of the candidates of some samples."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 from genever import slots
-from genever.training import Evaluation
+from genever.training import Evaluation, named, sampling
 from genever.values import Samples
 
 __all__ = ["Reward"]
@@ -39,6 +39,9 @@ class Reward:
         chunks = [rows(made, first, first + BATCH_SIZE) for first in range(0, len(made), BATCH_SIZE)]
         rewards = torch.cat([model(chunk.images.to(evaluation.device), chunk).double().cpu() for chunk in chunks])
         return {self.name: rewards.mean().item(), f"{self.name}_std": rewards.std(correction=0).item()}
+
+    def protocol(self, evaluation: Evaluation) -> str:
+        return f"{sampling(evaluation)}, rewarded by {named(self.reward)}"
 
 
 def rows(samples: Samples, first: int, stop: int) -> Samples:

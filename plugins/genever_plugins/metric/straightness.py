@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from genever.training import Evaluation, Field
+from genever.training import Evaluation, Field, named
 from jaxtyping import Float
 from torch import Tensor
 
@@ -43,6 +43,10 @@ class Straightness:
         wanted = dataset.fetch([number % len(dataset) for number in range(self.num_samples)])
         bends = bend(evaluation.field(wanted), evaluation.noise(self.num_samples), self.num_steps)
         return {"straightness": bends.mean().item()}
+
+    def protocol(self, evaluation: Evaluation) -> str:
+        guided = f", guided by {named(evaluation.guidance)}" if evaluation.guidance else ""
+        return f"{self.num_samples:,} paths in {self.num_steps} steps of Euler{guided}"
 
 
 def bend(field: Field, noise: Tensor, num_steps: int) -> Float[Tensor, " batch"]:

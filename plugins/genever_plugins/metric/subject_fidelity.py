@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genever.slots import Encoder
-from genever.training import Composition, Evaluation
+from genever.training import Composition, Evaluation, named, sampling
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
@@ -51,6 +51,10 @@ class SubjectFidelity:
         # A sum over all pairs is a product of sums; a real image with itself is no pair.
         among = (real.sum(0).square().sum() - len(real)) / (len(real) * (len(real) - 1))
         return {"subject_fidelity": (made.mean(0) @ real.mean(0)).item(), "subject_fidelity_real": among.item()}
+
+    def protocol(self, evaluation: Evaluation) -> str:
+        num = min(evaluation.num_samples, len(evaluation.composition.validation))
+        return f"{sampling(evaluation)}, against {num:,} held-out images, in features of {named(self.encoder)}"
 
     def _directions(self, images: Tensor, composition: Composition) -> Float[Tensor, " num width"]:
         return F.normalize(features(judge(self.encoder, composition), images, composition.device), dim=1)

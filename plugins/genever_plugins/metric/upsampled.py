@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from genever.slots import ImageConditionerModule, Metric
-from genever.training import Evaluation, asked_for, resized
+from genever.training import Evaluation, asked_for, protocol_of, resized
 from genever.values import Samples
 
 __all__ = ["Upsampled"]
@@ -37,6 +37,9 @@ class Upsampled:
     def measure(self, evaluation: Evaluation) -> dict[str, float]:
         found = self.metric.measure(evaluation.made_by(interpolated))
         return {f"{self.prefix}{name}": value for name, value in found.items()}
+
+    def protocol(self, evaluation: Evaluation) -> str:
+        return protocol_of(self.metric, evaluation.made_by(interpolated))
 
 
 def interpolated(evaluation: Evaluation) -> Samples:

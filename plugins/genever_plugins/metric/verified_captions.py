@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from genever.slots import Data, VerifiableDataset
-from genever.training import Evaluation
+from genever.training import Evaluation, named, sampling
 
 __all__ = ["VerifiedCaptions"]
 
@@ -39,3 +39,7 @@ class VerifiedCaptions:
             f"{self.prefix}verified_captions": (scores == 1).float().mean().item(),
             f"{self.prefix}caption_score": scores.float().mean().item(),
         }
+
+    def protocol(self, evaluation: Evaluation) -> str:
+        data = self.data or evaluation.composition.stage.data
+        return f"{sampling(evaluation)}, verified by {named(data)}"

@@ -22,9 +22,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     found = measure(opened)
     if arguments.json:
-        print(json.dumps({"run": str(opened.run.path), "step": opened.step, "weights": opened.weights, **found}))
+        about = {"run": str(opened.run.path), "step": opened.step, "weights": opened.weights}
+        values = {name: one.value for name, one in found.items()}
+        print(json.dumps({**about, **values, "protocols": {name: one.protocol for name, one in found.items()}}))
     else:
         print(f"{opened.run.path}  step {opened.step}  weights {opened.weights}")
-        for name, value in found.items():
-            print(f"  {name:<28} {value:.4f}")
+        for name, one in found.items():
+            print(f"  {name:<28} {one.value:<10.4f}  {one.protocol}".rstrip())
     return 0

@@ -2,7 +2,7 @@
 
 from genever.execution._execute import FAILED, FINISHED, REQUEUE, STOPPED, WRONG, execute
 from genever.execution._mixed import mixed
-from genever.execution._open import Opened, RunsUnder, Start, measure, open_run, pick_device
+from genever.execution._open import Measured, Opened, RunsUnder, Start, measure, open_run, pick_device
 from genever.execution._ranks import Place
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "REQUEUE",
     "STOPPED",
     "WRONG",
+    "Measured",
     "Opened",
     "Place",
     "RunsUnder",

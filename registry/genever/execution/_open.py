@@ -24,6 +24,7 @@ from genever.training import (
     compose,
     load_codec_state,
     load_model_state,
+    protocol_of,
     read_index,
 )
 from genever.values import RunName
@@ -31,7 +32,7 @@ from genever.values import RunName
 if TYPE_CHECKING:
     from genever.parts import Catalog
 
-__all__ = ["Opened", "RunsUnder", "Start", "measure", "open_run", "pick_device"]
+__all__ = ["Measured", "Opened", "RunsUnder", "Start", "measure", "open_run", "pick_device"]
 
 
 @dataclass(frozen=True)
@@ -204,8 +205,20 @@ def _fill(model: nn.Module, saved: Mapping[str, Tensor], run: RunDirectory) -> N
     model.load_state_dict(saved, strict=False)
 
 
-def measure(opened: Opened) -> dict[str, float]:
-    """Every metric of an opened run's stage."""
+@dataclass(frozen=True)
+class Measured:
+    """A metric's number.
+
+    Args:
+        protocol: how it came about, in a line. '' = the metric does not say.
+    """
+
+    value: float
+    protocol: str
+
+
+def measure(opened: Opened) -> dict[str, Measured]:
+    """Every metric of an opened run's stage, by the names of its numbers."""
     evaluation = Evaluation(
         composition=opened.composition,
         model=opened.model,
@@ -214,8 +227,9 @@ def measure(opened: Opened) -> dict[str, float]:
         num_samples=opened.composition.stage.evaluate_samples,
         step=opened.step,
     )
-    found: dict[str, float] = {}
+    found: dict[str, Measured] = {}
     with torch.no_grad():
         for metric in opened.composition.stage.metrics:
-            found.update(metric.measure(evaluation))
+            said = protocol_of(metric, evaluation)
+            found.update({name: Measured(value, said) for name, value in metric.measure(evaluation).items()})
     return found

@@ -23,6 +23,7 @@ from genever.training._monitor import Monitor, save_grid
 from genever.training._nonfinite import NonFiniteError
 from genever.training._planned import batches_of
 from genever.training._posthoc import Mixture, Snapshot, mix, mixed_weights
+from genever.training._protocol import named, protocol_of, sampling
 from genever.training._regression import Forward, Regression, Term
 from genever.training._resize import resized
 from genever.training._scorer import Scorer
@@ -73,12 +74,15 @@ __all__ = [
     "load_weights",
     "mix",
     "mixed_weights",
+    "named",
     "named_parameters",
     "normal_of_numbers",
     "planned_indices",
+    "protocol_of",
     "prune_checkpoints",
     "read_index",
     "resized",
     "sample",
+    "sampling",
     "save_grid",
 ]

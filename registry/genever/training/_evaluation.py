@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from genever.training._compose import Composition
 from genever.training._denoiser import Field
 from genever.training._draws import derived_seed, normal_of_numbers
 from genever.values import Samples
+
+Made = TypeVar("Made")
 
 #: Pixels times channels of the images that are made together.
 _VALUES_AT_A_TIME = 2**22
@@ -46,6 +49,7 @@ class Evaluation:
     _made: list[Samples] = field(default_factory=list)
     _on: list[tuple[Data, Evaluation]] = field(default_factory=list)
     _make: Callable[[Evaluation], Samples] | None = None
+    _once: dict[tuple[int, str], tuple[object, Any]] = field(default_factory=dict, init=False, repr=False)
 
     def on(self, data: Data | None) -> Evaluation:
         """The same model, asked for the labels and captions of other data. None = the stage's own.
@@ -71,6 +75,12 @@ class Evaluation:
         if not self._made:
             self._made.append((self._make or _sampled)(self))
         return self._made[0]
+
+    def once(self, part: object, name: str, make: Callable[[], Made]) -> Made:
+        """As `Composition.once`, for what follows from these samples: features that several metrics look at."""
+        if (id(part), name) not in self._once:
+            self._once[id(part), name] = (part, make())
+        return self._once[id(part), name][1]
 
     def real(self) -> Samples:
         """The validation split, at most `num_samples` of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from genever.training._averages import Averages
 from genever.training._compose import Composition
 from genever.training._draws import Draws
 from genever.training._evaluation import Evaluation, asked_for, sample
+from genever.training._protocol import protocol_of
 
 __all__ = ["Monitor", "save_grid"]
 
@@ -31,6 +32,7 @@ class Monitor:
         model: the role "model" of the round's method.
         solver: how this round's model is sampled.
         samples: the folder of the grids.
+        protocols: how each number of the metrics came about, once it did.
     """
 
     composition: Composition
@@ -39,6 +41,7 @@ class Monitor:
     solver: Solver
     guidance: Guidance | None
     samples: Path
+    protocols: dict[str, str] = field(default_factory=dict)
 
     def validation(self) -> dict[str, float]:
         """The stage's loss on held-out samples at fixed noise and evenly spread times, and the same by bin of time."""
@@ -88,7 +91,9 @@ class Monitor:
             )
             with lent, torch.no_grad(), _evaluating(self.model):
                 for metric in stage.metrics:
-                    found.update({f"{name}/{key}": value for key, value in metric.measure(evaluation).items()})
+                    values = {f"{name}/{key}": value for key, value in metric.measure(evaluation).items()}
+                    found.update(values)
+                    self.protocols.update(dict.fromkeys(values, protocol_of(metric, evaluation)))
         return found
 
     def _weights(self, which: str) -> list[tuple[str, AbstractContextManager[None]]]:

@@ -50,6 +50,7 @@ class Record:
                     writer.image(name, file, step)
         if last or due(self.stage.evaluate_every, step):
             found |= monitor.metrics(step)
+            self._explain(monitor.protocols)
         if not found:
             return False
         self.scalars(step, found)
@@ -57,6 +58,12 @@ class Record:
             if "_t0." not in name:
                 logger.info("step %d  %s %.4f", step, name, value)
         return self.world.told(self._is_best(found, step))
+
+    def _explain(self, protocols: Mapping[str, str]) -> None:
+        """Writes down how numbers came about, where that is news."""
+        known = self.run.facts.get("protocols", {}) if self.world.leads else protocols
+        if news := {name: said for name, said in protocols.items() if said and known.get(name) != said}:
+            self.run.update_facts(protocols={**known, **news})
 
     def _is_best(self, found: Mapping[str, float], step: int) -> bool:
         wanted = self.stage.keep_best

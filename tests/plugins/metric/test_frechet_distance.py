@@ -1,10 +1,15 @@
+from dataclasses import dataclass
+
 import pytest
 import torch
 from genever.testing import ToyBackbone
-from genever.training import Evaluation
+from genever.training import Evaluation, protocol_of
 from genever_plugins.data.digits import Digits
 from genever_plugins.encoder.classifier import Classifier
+from genever_plugins.guidance.cfg import CFG
 from genever_plugins.metric.frechet_distance import FrechetDistance, Gaussian, frechet_distance
+from genever_plugins.metric.kid import KID
+from genever_plugins.metric.precision_recall import PrecisionRecall
 from genever_plugins.solver.euler import Euler
 from torch import nn
 
@@ -98,3 +103,41 @@ def test_frechet_distance_looks_at_real_images_once_for_a_stage(toy, monkeypatch
     first = metric.measure(evaluation_of(composition, samples))
     monkeypatch.setattr(type(composition.data), "fetch", lambda *_: pytest.fail("fetched again"))
     assert metric.measure(evaluation_of(composition, samples)) == first
+
+
+def test_metrics_of_equal_encoders_see_each_image_once(toy):
+    composition, seen = toy.compose(data=toy.gaussian(num=600)), []
+    evaluation = evaluation_of(composition, composition.data.fetch(range(64)))
+
+    class Counting(Flat):
+        def forward(self, images):
+            seen.append(len(images))
+            return super().forward(images)
+
+    @dataclass(frozen=True)
+    class Equal:
+        def build(self, composition, grid):
+            return Counting()
+
+    for metric in (FrechetDistance, KID, PrecisionRecall):
+        metric(encoder=Equal()).measure(evaluation)
+    assert sum(seen) == 2 * 600 + 64
+
+
+def test_protocol_says_how_many_samples_by_whose_eyes(toy):
+    composition = toy.compose(data=toy.gaussian(num=600))
+    evaluation = Evaluation(
+        composition=composition, model=None, solver=Euler(num_steps=4), guidance=CFG(scale=3.0), num_samples=1000
+    )
+    assert protocol_of(FrechetDistance(encoder=Classifier(steps=9), num_real=500), evaluation) == (
+        "1,000 samples in 4 steps of Euler, guided by CFG(scale=3.0), against 1,000 real images of both splits, "
+        "in features of Classifier(steps=9)"
+    )
+    assert protocol_of(Silent(), evaluation) == ""
+
+
+class Silent:
+    """A metric of somebody who says nothing."""
+
+    def measure(self, evaluation):
+        return {"one": 1.0}

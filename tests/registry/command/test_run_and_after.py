@@ -1,6 +1,7 @@
 """From a gin file to a run, and what can be done with it afterwards."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,14 @@ def test_evaluate_measures_under_another_solver(root: Path, capsys: pytest.Captu
     one = genever(root, "evaluate", "small/plain", "--json", capsys=capsys)[1]
     other = genever(root, "evaluate", "small/plain", "--json", "-b", "Straightness.num_steps = 2", capsys=capsys)[1]
     assert json.loads(one)["straightness"] != json.loads(other)["straightness"]
+    assert json.loads(other)["protocols"] == {"straightness": "256 paths in 2 steps of Euler"}
+
+
+def test_protocol_stands_beside_the_number_and_in_the_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = genever(root, "evaluate", "small/plain", capsys=capsys)[1]
+    facts = json.loads((only(root, "small/plain") / "run.json").read_text())
+    assert re.search(r"^  straightness +\d+\.\d{4} +256 paths in 32 steps of Euler$", told, re.MULTILINE)
+    assert facts["protocols"] == {"average/straightness": "256 paths in 32 steps of Euler"}
 
 
 def test_export_writes_weights_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from genever.slots import ExplainedMetric
 from genever.testing._case import Case
 from genever.testing._contracts._luck import global_luck_untouched
 from genever.training import Evaluation
@@ -43,6 +44,14 @@ def model_is_left_as_it_was(case: Case) -> None:
     case.part().measure(evaluation)
     assert model.training
     assert all(bool((model.state_dict()[name] == one).all()) for name, one in before.items())
+
+
+def protocol_is_one_line(case: Case) -> None:
+    part = case.part()
+    if isinstance(part, ExplainedMetric):
+        said = part.protocol(_evaluation(case))
+        assert said
+        assert "\n" not in said, "It stands beside numbers: say it on one line."
 
 
 def _declared(part: Any) -> list[str]:
