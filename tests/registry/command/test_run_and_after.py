@@ -105,6 +105,32 @@ def test_later_stage_may_read_a_number_more_than_its_start(
     assert (code, "holds another model than this file composes: network.numbers.end_time." in err) == (2, True)
 
 
+OTHER_LOSSES = {
+    "train.loss = @EDM()": "train.loss = EDM(",
+    "train.loss = @DDPM()\nDDPM.path = @VPCosine()": "train.loss = DDPM(path=VPCosine(",
+}
+
+
+@pytest.mark.parametrize("loss", OTHER_LOSSES)
+def test_teacher_that_was_trained_by_another_loss_is_refused(
+    loss: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = root / "experiments/small/student.gin"
+    file.write_text(f"train.start = 'small/plain'\ntrain.steps = 1\ntrain.distiller = @DMD()\n{loss}\n")
+    code, _, err = genever(root, "run", str(file), capsys=capsys)
+    assert code == 2
+    assert OTHER_LOSSES[loss] in err
+    assert "was trained by FlowMatching(path=Linear(), " in err
+    assert "Traceback" not in err
+
+
+def test_student_may_weigh_errors_otherwise_than_its_teacher(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = root / "experiments/small/weighted.gin"
+    loss = "train.loss = @FlowMatching()\nFlowMatching.weighting = @weighting.CosMap()\n"
+    file.write_text(f"train.start = 'small/plain'\ntrain.steps = 1\ntrain.distiller = @ECT()\n{loss}")
+    assert genever(root, "run", str(file), capsys=capsys)[0] == 0
+
+
 def test_start_that_has_not_run_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(root / "experiments/small/later.gin"), "--root", str(tmp_path)]) == 2
     assert "There is no finished run of 'small/plain' yet" in capsys.readouterr().err
