@@ -64,6 +64,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "distiller.ConsistencyTraining": lambda pretrained: {"distance": part("distance.Huber")},
     "distiller.ECT": lambda pretrained: {"distance": part("distance.Huber")},
     "distiller.LCM": lambda pretrained: {"distance": part("distance.Huber")},
+    "distiller.Shortcut": lambda pretrained: {"average": part("average.Constant", decay=0.5)},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
     "metric.CLIPScore": lambda pretrained: {"path": pretrained.two_towers},
@@ -90,6 +91,8 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
 STAGES: dict[str, Mapping[str, Any]] = {
     "aligner.REPAE": {"codec": ToyLearnableCodec()},
     "distiller.LCM": {"conditioner": part("conditioner.GuidanceScale")},
+    "distiller.MeanFlow": {"conditioner": part("conditioner.EndTime")},
+    "distiller.Shortcut": {"conditioner": part("conditioner.EndTime")},
     "encoder.Pretrained": {"data": ToyData(channels=3)},
     "metric.CLIPScore": {"data": part("data.Captioned", data=ToyData(channels=3), captions=("a low one", "a high", "one"))},
     "metric.PairAccuracy": {"aligner": part("aligner.BradleyTerry")},

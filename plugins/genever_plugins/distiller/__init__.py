@@ -23,5 +23,7 @@ def register_parts(registry: Registry) -> None:
     registry.add("distiller.ECT", "genever_plugins.distiller.ect:ECT")
     registry.add("distiller.LADD", "genever_plugins.distiller.ladd:LADD")
     registry.add("distiller.LCM", "genever_plugins.distiller.lcm:LCM")
+    registry.add("distiller.MeanFlow", "genever_plugins.distiller.mean_flow:MeanFlow")
     registry.add("distiller.ProgressiveDistillation", "genever_plugins.distiller.progressive:ProgressiveDistillation")
     registry.add("distiller.SCM", "genever_plugins.distiller.scm:SCM")
+    registry.add("distiller.Shortcut", "genever_plugins.distiller.shortcut:Shortcut")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from genever.training import Field
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 __all__ = ["end", "step", "wide"]
@@ -36,6 +36,6 @@ def end(field: Field, x: Tensor, t: Float[Tensor, " batch"]) -> Tensor:
     return step(field, x, t, torch.full((), field.path.stop, device=x.device))
 
 
-def wide(t: Float[Tensor, " batch"], x: Tensor) -> Tensor:
-    """Times [batch] shaped to multiply x [batch, ...]."""
+def wide(t: Shaped[Tensor, " batch"], x: Tensor) -> Tensor:
+    """Times, or whatever else each sample has one of, shaped to multiply x [batch, ...]."""
     return t.view(-1, *[1] * (x.ndim - 1))
