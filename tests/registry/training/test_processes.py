@@ -41,6 +41,7 @@ METHODS = {
     "dreambooth": "train.tuner = @DreamBooth()\nDreamBooth.labels = (0, 1, 2)\nDreamBooth.num_prior = 6",
     "ladd": "train.accumulate = 2\ntrain.distiller = @LADD()\nLADD.num_synthetic = 6\nLADD.head_width = 16\n"
     "LADD.r1_weight = 10.0",
+    "scm": "train.distiller = @SCM()\nSCM.warmup_steps = 2",
     "grpo": "train.aligner = @FlowGRPO()\nFlowGRPO.reward = @Ink()\nFlowGRPO.solver = @RandomWindow()\n"
     "RandomWindow.solver = @FlowSDE()\nRandomWindow.size = 2\nRandomWindow.within = 1.0\nFlowSDE.num_steps = 4\n"
     "FlowGRPO.group_size = 4\nFlowGRPO.same_noise = True",
