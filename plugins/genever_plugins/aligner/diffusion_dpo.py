@@ -12,7 +12,6 @@ from genever.slots import Reward
 from genever.training import Batch, Composition, Feed, Method, Regression, Stateless, Update
 from torch import Tensor, nn
 
-from genever_plugins.aligner.micro_batches import updates_on_batches
 from genever_plugins.aligner.preference_loss import Pairs, best_and_worst, pair_losses
 from genever_plugins.aligner.preferences import Preferences, repeated
 
@@ -73,7 +72,7 @@ class PreferredCandidates(Stateless):
         return {"model": self.base.learns}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
-        return updates_on_batches(data, self.losses)
+        yield from data.updates_with_report(self.losses)
 
     def losses(self, batch: Batch, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         return pair_losses(

@@ -11,7 +11,6 @@ from genever.training import Batch, Composition, Feed, Method, Regression, Score
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genever_plugins.aligner.micro_batches import updates_on_batches
 from genever_plugins.aligner.preferences import Preferences, pair_differences, repeated
 
 __all__ = ["Likelihood", "RewardHead", "RewardTraining", "reward_head", "reward_training"]
@@ -97,7 +96,7 @@ class RewardTraining(Stateless):
         return {"model": self.learns}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
-        return updates_on_batches(data, self.losses)
+        yield from data.updates_with_report(self.losses)
 
     def losses(self, batch: Batch, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         """Notes in `seen` what is logged."""

@@ -21,7 +21,6 @@ from genever_plugins.distiller.mean_velocity import (
     mean_velocity,
     of_rows,
     spread,
-    updates_with_report,
 )
 
 __all__ = ["MeanFlow"]
@@ -108,7 +107,7 @@ class MeanFlowMatching(Stateless):
         return {"model": self.base.learns}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
-        yield from updates_with_report(data, self.losses)
+        yield from data.updates_with_report(self.losses)
 
     def losses(self, batch: Batch, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         """The weighted error; notes the plain one in `seen`, since the other hardly moves where power = 1."""

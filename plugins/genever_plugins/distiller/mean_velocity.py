@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from genever.slots import Loss
-from genever.training import Batch, Composition, Feed, Field, Regression, Update, derived_seed
+from genever.training import Batch, Composition, Field, Regression, derived_seed
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from genever_plugins.distiller.consistency import wide
 
-__all__ = ["MeanSteps", "check_learned", "errors_of", "mean_velocity", "of_rows", "spread", "updates_with_report"]
+__all__ = ["MeanSteps", "check_learned", "errors_of", "mean_velocity", "of_rows", "spread"]
 
 _NUMBER = "end_time"
 
@@ -66,22 +65,6 @@ def spread(batch: Batch, share: float, name: str) -> tuple[Bool[Tensor, " batch"
     rows = [row for row, one in enumerate(chosen) if one] or ([0] if share else [])
     device = batch.x_1.device
     return torch.tensor(chosen).to(device, non_blocking=True), torch.tensor(rows).long().to(device, non_blocking=True)
-
-
-def updates_with_report(data: Feed, losses: Callable[[Batch, dict[str, Tensor]], dict[str, Tensor]]) -> Iterator[Update]:
-    """One optimizer step on a global batch.
-
-    Args:
-        losses: of a batch; notes in its second argument what is logged beside them.
-    """
-    for part in range(data.accumulate):
-        batch, seen = next(data), dict[str, Tensor]()
-        yield Update(
-            lambda batch=batch, seen=seen: losses(batch, seen),
-            step=part == data.accumulate - 1,
-            scale=1 / data.accumulate,
-            report=lambda seen=seen: seen,
-        )
 
 
 def check_learned(part: str, method: Regression, composition: Composition) -> None:

@@ -21,7 +21,6 @@ from genever_plugins.distiller.mean_velocity import (
     mean_velocity,
     of_rows,
     spread,
-    updates_with_report,
 )
 
 __all__ = ["Shortcut"]
@@ -105,7 +104,7 @@ class SelfConsistency(Stateless):
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
         # What is not frozen is put into training mode, but targets have no dropout.
         self.roles["target"].eval()
-        yield from updates_with_report(data, self.losses)
+        yield from data.updates_with_report(self.losses)
 
     def losses(self, batch: Batch, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         """The error of all samples; notes those of both kinds in `seen`."""

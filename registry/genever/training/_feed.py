@@ -206,3 +206,17 @@ class Feed:
         for part in range(self.accumulate):
             batch = next(self)
             yield Update(lambda batch=batch: loss(batch), group, step=part == self.accumulate - 1, scale=1 / self.accumulate)
+
+    def updates_with_report(
+        self, losses: Callable[[Batch, dict[str, Tensor]], Mapping[str, Tensor]], group: str = "model"
+    ) -> Iterator[Update]:
+        """As `updates`, for losses that note in their second argument what is logged beside them."""
+        for part in range(self.accumulate):
+            batch, seen = next(self), dict[str, Tensor]()
+            yield Update(
+                lambda batch=batch, seen=seen: losses(batch, seen),
+                group,
+                step=part == self.accumulate - 1,
+                scale=1 / self.accumulate,
+                report=lambda seen=seen: seen,
+            )
