@@ -43,6 +43,8 @@ __all__ = [
     "HeadedAligner",
     "ImageConditionerModule",
     "LearnableCodecModule",
+    "Judge",
+    "JudgeModel",
     "Loss",
     "Metric",
     "Network",
@@ -90,6 +92,7 @@ SLOTS: tuple[str, ...] = (
     "guidance",
     "metric",
     "optimizer",
+    "judge",
     "schedule",
     "average",
     "parallel",
@@ -619,6 +622,34 @@ class Optimizer(Protocol):
 
 
 @runtime_checkable
+@runtime_checkable
+class JudgeModel(Protocol):
+    """A built judge."""
+
+    def prefers(
+        self,
+        first: Float[Tensor, " batch channels height width"],
+        second: Float[Tensor, " batch channels height width"],
+        samples: Samples,
+    ) -> Float[Tensor, " batch"]:
+        """How likely the first image of each pair is the better one, in [0, 1]; 0.5 = neither is.
+
+        Whoever calls asks a second time with the pair turned around, so that a judge who likes a place better than an image
+        is found out.
+
+        Args:
+            samples: the labels and captions that both images of a pair were asked for; its images are not used.
+        """
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Says which of two images is better. A reward judges pairs too: the higher one is better."""
+
+    def build(self, composition: Composition) -> JudgeModel: ...
+
+
 class Average(Protocol):
     """The decay of an exponential moving average of weights: a pure function of the step."""
 

@@ -26,6 +26,7 @@ VERBS = {
     "plugins": ("_plugins", "list the plugins and what became of them"),
     "sample": ("_sample", "draw images from a run"),
     "evaluate": ("_evaluate", "judge a run by the metrics, under other solvers if asked"),
+    "arena": ("_arena", "say which of several runs is better, by a person, a reward, a judge or a metric"),
     "export": ("_export", "write a run's weights or adapter for use elsewhere"),
 }
 

@@ -12,7 +12,7 @@ from genever.runs import RunDirectory, find_run, known_experiments
 if TYPE_CHECKING:
     from genever.execution import Opened
 
-__all__ = ["add_run_arguments", "opened_run"]
+__all__ = ["add_run_arguments", "found_run", "opened_run"]
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -57,7 +57,7 @@ def opened_run(arguments: argparse.Namespace) -> Opened:
     """The run's model with its composition, under the bindings of the command line."""
     if arguments.weights is not None and arguments.average_length is not None:
         raise UserError("--weights and --average-length both say which weights. Give one of the two.")
-    directory = _found(arguments.run, arguments.root)
+    directory = found_run(arguments.run, arguments.root)
     others = [_mixed_in(word, arguments.root) for word in arguments.mix]
     from genever.execution import mixed, open_run, pick_device
     from genever.language import build, read, resolve
@@ -86,7 +86,8 @@ def opened_run(arguments: argparse.Namespace) -> Opened:
         raise UserError(str(error)) from error
 
 
-def _found(name: str, root: str) -> RunDirectory:
+def found_run(name: str, root: str) -> RunDirectory:
+    """The run that a word on the command line means."""
     directory = find_run(name, Path(root))
     if directory is None:
         raise UserError(
@@ -106,4 +107,4 @@ def _mixed_in(word: str, root: str) -> tuple[RunDirectory, float]:
         name, strength = "", 0.0
     if not name:
         raise UserError(f"--mix is {word!r}. Write a run and a number, as in --mix digits/lora=0.5.")
-    return _found(name, root), strength
+    return found_run(name, root), strength

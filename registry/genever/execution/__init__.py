@@ -1,5 +1,6 @@
 """Runs on disk, brought to life: trained from their directory, or opened to be sampled and judged."""
 
+from genever.execution._contest import Contest, Judged
 from genever.execution._execute import FAILED, FINISHED, REQUEUE, STOPPED, WRONG, execute
 from genever.execution._mixed import mixed
 from genever.execution._open import Measured, Opened, RunsUnder, Start, measure, open_run, pick_device
@@ -11,6 +12,8 @@ __all__ = [
     "REQUEUE",
     "STOPPED",
     "WRONG",
+    "Contest",
+    "Judged",
     "Measured",
     "Opened",
     "Place",

@@ -23,7 +23,7 @@ from genever.training._monitor import Monitor, save_grid
 from genever.training._nonfinite import NonFiniteError
 from genever.training._planned import batches_of
 from genever.training._posthoc import Mixture, Snapshot, mix, mixed_weights
-from genever.training._protocol import named, protocol_of, sampling
+from genever.training._protocol import declared, named, protocol_of, sampling
 from genever.training._regression import Forward, Regression, Term
 from genever.training._resize import resized
 from genever.training._scorer import Scorer
@@ -63,6 +63,7 @@ __all__ = [
     "blocks_of",
     "build_seeded",
     "compose",
+    "declared",
     "derived_seed",
     "follow",
     "frozen_copy",

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, fields, is_dataclass
 
 from genever.slots import ExplainedMetric, Metric
 from genever.training._evaluation import Evaluation
 
-__all__ = ["named", "protocol_of", "sampling"]
+__all__ = ["declared", "named", "protocol_of", "sampling"]
 
 
 def protocol_of(metric: Metric, evaluation: Evaluation) -> str:
     """What a metric says of its numbers, on one line. '' = nothing."""
     return " ".join(metric.protocol(evaluation).split()) if isinstance(metric, ExplainedMetric) else ""
+
+
+def declared(metric: object) -> list[str]:
+    """The names of a metric's numbers as it declares them, with its parameters' values. [] = it does not say."""
+    found = list[str]()
+    for name in getattr(metric, "measures", ()):
+        plain = re.sub(r"\{(\w+)\}", lambda one: str(getattr(metric, one[1])), name)
+        inner = re.search(r"\{(\w+)\.\*\}", plain)
+        found += [plain.replace(inner[0], one) for one in declared(getattr(metric, inner[1]))] if inner else [plain]
+    return found
 
 
 def named(part: object) -> str:

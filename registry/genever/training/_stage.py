@@ -17,10 +17,12 @@ from genever.slots import (
     Data,
     Distiller,
     Guidance,
+    Judge,
     Loss,
     Metric,
     Optimizer,
     Parallel,
+    Reward,
     Sampler,
     Solver,
     Tracker,
@@ -55,6 +57,8 @@ class Stage:
         solver: goes from noise to data, for samples and metrics.
         guidance: combines conditional and unconditional outputs, for samples and metrics. None = conditional.
         metrics: judge samples every `evaluate_every` steps and at the end.
+        judge: says which of two samples is better, in `genever arena`; of two rewards the higher one. None = whoever asks
+            names one there.
         trackers: follow the run besides metrics.jsonl.
         steps: optimizer steps of each round.
         batch_size: samples of a step, over all processes and micro-batches.
@@ -87,6 +91,7 @@ class Stage:
     needs: ClassVar[tuple[str, ...]] = ()
     #: What says where and how often, not what the result is: left out of a run's identity.
     infrastructure: ClassVar[tuple[str, ...]] = (
+        "judge",
         "trackers",
         "parallel",
         "fetch_ahead",
@@ -128,6 +133,7 @@ class Stage:
     solver: Solver
     guidance: Guidance | None = None
     metrics: Sequence[Metric] = ()
+    judge: Judge | Reward | None = None
     trackers: Sequence[Tracker] = ()
     steps: Annotated[int, Ge(1)]
     batch_size: Annotated[int, Ge(1)] = 128

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from typing import Any
 
 from genever.slots import ExplainedMetric
 from genever.testing._case import Case
 from genever.testing._contracts._luck import global_luck_untouched
-from genever.training import Evaluation
+from genever.training import Evaluation, declared
 
 
 def numbers_have_names(case: Case) -> None:
@@ -25,7 +23,7 @@ def numbers_are_those_that_it_declares(case: Case) -> None:
     assert names is not None, (
         "Declare them: measures: ClassVar[tuple[str, ...]] = ('fd',), or '{name}' for a parameter's value."
     )
-    assert set(_measure(case)) <= set(_declared(part))
+    assert set(_measure(case)) <= set(declared(part))
 
 
 def measuring_again_gives_the_same_numbers(case: Case) -> None:
@@ -52,17 +50,6 @@ def protocol_is_one_line(case: Case) -> None:
         said = part.protocol(_evaluation(case))
         assert said
         assert "\n" not in said, "It stands beside numbers: say it on one line."
-
-
-def _declared(part: Any) -> list[str]:
-    """The names that a metric declares, with its parameters' values, and with the names of the metric in it."""
-    plain = [re.sub(r"\{(\w+)\}", lambda found: str(getattr(part, found[1])), name) for name in part.measures]
-    passed_on = [(name, re.search(r"\{(\w+)\.\*\}", name)) for name in plain]
-    spelt = [
-        [name.replace(found[0], one) for one in _declared(getattr(part, found[1]))] if found else [name]
-        for name, found in passed_on
-    ]
-    return [name for names in spelt for name in names]
 
 
 def _evaluation(case: Case) -> Evaluation:

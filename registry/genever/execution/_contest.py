@@ -1,0 +1,236 @@
+"""Runs that draw the same prompts from the same noise, and who judges what they draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genever.arena import Bout, bouts_of_scores
+from genever.errors import UserError, did_you_mean
+from genever.execution._open import Opened
+from genever.slots import JudgeModel, Metric, RewardModel
+from genever.training import Evaluation, asked_for, declared, named, sample, save_grid
+from genever.values import ConditionSpec, Samples
+
+__all__ = ["Contest", "Judged"]
+
+#: Images that are judged together.
+_BATCH_SIZE = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What came of a contest.
+
+    Args:
+        by: who judged, in words.
+        consistency: the share of pairs that a judge of pairs saw alike from both sides. None = the judge sees one at a time.
+    """
+
+    bouts: Sequence[Bout]
+    by: str
+    consistency: float | None = None
+
+
+@dataclass(kw_only=True)
+class Contest:
+    """What several runs draw when all are asked for the same.
+
+    Args:
+        first: the first run, by whose parts all are judged and from whose noise all draw.
+        wanted: what is asked for, one for each of `numbers`.
+        made: samples of each run.
+    """
+
+    first: Opened
+    numbers: range
+    wanted: Samples
+    made: dict[str, Samples] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, first: Opened, numbers: range, *, labels: Sequence[int] = (), captions: Sequence[str] = ()) -> Contest:
+        wanted = asked_for(first.composition, numbers, labels=labels, captions=captions)
+        return cls(first=first, numbers=numbers, wanted=wanted)
+
+    def enter(self, name: str, opened: Opened) -> None:
+        """Has a run draw.
+
+        Raises:
+            UserError: it cannot be compared with the first.
+        """
+        composition, first = opened.composition, self.first.composition
+        _check_alike(name, opened, self.first, self.wanted, self.numbers)
+        # The same luck for all, whatever each was trained with.
+        composition.stage = replace(composition.stage, seed=first.seed)
+        drawn = sample(
+            composition,
+            opened.model,
+            self.numbers,
+            solver=opened.solver,
+            guidance=opened.guidance,
+            wanted=self.wanted if composition is first else _asked_alike(opened, self.wanted, self.numbers),
+        )
+        self.made[name] = replace(self.wanted, images=drawn.images)
+
+    @torch.no_grad()
+    def by_part(self) -> Judged:
+        """By `train.judge`: every pair of runs on every sample."""
+        part = self.first.composition.stage.judge
+        assert part is not None
+        model = part.build(self.first.composition)
+        if isinstance(model, JudgeModel):
+            bouts, consistency = self._by_pairs(model)
+            return Judged(bouts=bouts, by=named(part), consistency=consistency)
+        return Judged(
+            bouts=self._bouts({name: self._rewards(model, made) for name, made in self.made.items()}), by=named(part)
+        )
+
+    @torch.no_grad()
+    def by_metric(self, name: str, *, highest: bool, block: int) -> Judged:
+        """By a number of `train.metrics`: every pair of runs on every `block` samples.
+
+        Raises:
+            UserError: no metric has that number, or it does not tell what is drawn here.
+        """
+        metric = self._metric(name)
+        starts = range(0, len(self.numbers) - block + 1, block)
+        if not starts:
+            raise UserError(f"--block is {block}, but there are {len(self.numbers)} samples. Give fewer, or raise --num.")
+        scores = {
+            run: [self._measured(metric, name, _rows(made, start, start + block)) for start in starts]
+            for run, made in self.made.items()
+        }
+        each = "each sample" if block == 1 else f"each {block} samples"
+        return Judged(bouts=self._bouts(scores, highest), by=f"the {'highest' if highest else 'lowest'} {name} of {each}")
+
+    def pictures(self, folder: Path) -> dict[str, list[Path]]:
+        """Writes every sample as a PNG, which does not tell whose it is."""
+        found: dict[str, list[Path]] = {}
+        for place, (run, made) in enumerate(self.made.items()):
+            found[run] = [folder / f"{place}_{number}.png" for number in range(len(made))]
+            for image, file in zip(made.images.split(1), found[run], strict=True):
+                save_grid(image, file, columns=1, height=512)
+        return found
+
+    def asked(self) -> list[str]:
+        """What each sample was asked for, in words."""
+        wanted = self.wanted
+        if wanted.captions is not None and self.first.composition.conditioner.spec.text_width is not None:
+            return list(wanted.captions)
+        if wanted.labels is not None and self.first.composition.conditioner.spec.num_classes is not None:
+            return [f"label {label}" for label in wanted.labels.tolist()]
+        return [f"sample {number}" for number in self.numbers]
+
+    def _by_pairs(self, judge: JudgeModel) -> tuple[list[Bout], float]:
+        bouts, agreed = list[Bout](), list[Tensor]()
+        for one, other in combinations(self.made, 2):
+            a, b = self.made[one], self.made[other]
+            seen, turned = self._preferences(judge, a, b), -self._preferences(judge, b, a)
+            # Whoever changes sides with the places of two images prefers none of them.
+            scores = torch.where(seen == turned, 0.5 + 0.5 * seen, 0.5).tolist()
+            agreed.append(seen == turned)
+            bouts += [
+                Bout(first=one, second=other, number=number, score=score)
+                for number, score in zip(self.numbers, scores, strict=True)
+            ]
+        return bouts, torch.cat(agreed).double().mean().item()
+
+    def _preferences(self, judge: JudgeModel, first: Samples, second: Samples) -> Tensor:
+        """1 = the first, -1 = the second, 0 = neither."""
+        device, found = self.first.composition.device, list[Tensor]()
+        for start in range(0, len(first), _BATCH_SIZE):
+            a, b = (_rows(made, start, start + _BATCH_SIZE) for made in (first, second))
+            found.append((judge.prefers(a.images.to(device), b.images.to(device), a).double().cpu() - 0.5).sign())
+        return torch.cat(found)
+
+    def _rewards(self, model: RewardModel, made: Samples) -> list[float]:
+        chunks = [_rows(made, start, start + _BATCH_SIZE) for start in range(0, len(made), _BATCH_SIZE)]
+        device = self.first.composition.device
+        return torch.cat([model(one.images.to(device), one).double().cpu() for one in chunks]).tolist()
+
+    def _bouts(self, scores: Mapping[str, Sequence[float]], highest: bool = True) -> list[Bout]:
+        try:
+            return bouts_of_scores(scores, highest=highest)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def _metric(self, name: str) -> Metric:
+        known = {number: metric for metric in self.first.composition.stage.metrics for number in declared(metric)}
+        if name not in known:
+            raise UserError(
+                f"--metric is {name!r}, which no metric of train.metrics measures.{did_you_mean(name, [*known])} "
+                f"There are: {', '.join(known) or 'none'}. Others are named by -b 'train.metrics = [@Name()]'."
+            )
+        return known[name]
+
+    def _measured(self, metric: Metric, name: str, made: Samples) -> float:
+        asked = list[Any]()
+
+        def make(evaluation: Evaluation) -> Samples:
+            asked.append(evaluation.composition)
+            return made
+
+        opened, first = self.first, self.first.composition
+        evaluation = Evaluation(
+            composition=first, model=opened.model, solver=opened.solver, guidance=opened.guidance, num_samples=len(made)
+        )
+        try:
+            found = metric.measure(evaluation.made_by(make))[name]
+        except ValueError as error:
+            raise UserError(f"{error} Here that is --block, which is {len(made)}.") from error
+        if not asked or any(composition is not first for composition in asked):
+            whose = "samples of its own" if not asked else "samples for other data"
+            raise UserError(
+                f"--metric is {name!r}, but that looks at {whose}, not at those that all runs draw. Name another."
+            )
+        return found
+
+
+def _check_alike(name: str, opened: Opened, first: Opened, wanted: Samples, numbers: range) -> None:
+    """What makes a comparison one of the models alone."""
+    here, there = opened.composition, first.composition
+    specs = [(one.data.spec.channels, one.data.spec.height, one.data.spec.width) for one in (here, there)]
+    if specs[0] != specs[1]:
+        reason = f"its images are of channels x height x width = {specs[0]}, those of the first run of {specs[1]}"
+    elif (told := _told(here.conditioner.spec)) != (others := _told(there.conditioner.spec)):
+        reason = f"it is told {told}, and the first run {others}"
+    elif (own := _conditions(asked_for(here, numbers))) != (theirs := _conditions(asked_for(there, numbers))):
+        row = next(row for row, (a, b) in enumerate(zip(own, theirs, strict=True)) if a != b)
+        reason = f"its data asks for {own[row]} in sample {numbers[row]}, that of the first run for {theirs[row]}"
+    else:
+        return
+    raise UserError(f"{name} cannot be compared with {first.run.path}: {reason}. Name runs of the same data and conditions.")
+
+
+def _told(spec: ConditionSpec) -> str:
+    kinds = {"labels": spec.num_classes, "captions": spec.text_width, "an image": spec.image_channels}
+    return " and ".join(name for name, found in kinds.items() if found is not None) or "nothing"
+
+
+def _conditions(samples: Samples) -> list[str]:
+    labels = [] if samples.labels is None else [f"label {label}" for label in samples.labels.tolist()]
+    captions = [] if samples.captions is None else [repr(caption) for caption in samples.captions]
+    return [" ".join(found) for found in zip(*filter(None, (labels, captions)), strict=True)] or [""] * len(samples)
+
+
+def _asked_alike(opened: Opened, wanted: Samples, numbers: range) -> Samples:
+    """The run's own samples of these numbers, asked for by the labels and captions of all."""
+    return replace(asked_for(opened.composition, numbers), labels=wanted.labels, captions=wanted.captions)
+
+
+def _rows(samples: Samples, first: int, stop: int) -> Samples:
+    cut = slice(first, stop)
+    return replace(
+        samples,
+        images=samples.images[cut],
+        labels=None if samples.labels is None else samples.labels[cut],
+        captions=None if samples.captions is None else samples.captions[cut],
+        candidates=None,
+        extras={name: values[cut] for name, values in samples.extras.items()},
+    )
