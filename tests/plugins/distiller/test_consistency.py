@@ -127,7 +127,9 @@ def test_consistency_function_is_constant_along_the_exact_flow():
 def test_consistency_distillation_has_no_loss_at_the_true_flow_map(toy, order):
     composition, method = distilled(toy, ConsistencyDistillation(num_intervals=200, order=order))
     roles = {"teacher": TeachersVelocity()}
-    at_map, at_teacher = (one_loss(method, composition, 0, **roles, model=model) for model in (FlowMap(), TeachersVelocity()))
+    at_map, at_teacher = (
+        one_loss(method, composition, 0, **roles, model=model) for model in (FlowMap(), TeachersVelocity())
+    )
     assert at_map < {"ddim": 2e-4, "heun": 1e-6}[order]
     assert at_teacher > 10 * at_map
 
