@@ -33,7 +33,7 @@ class ConsistencyDistillation:
 
     Times are those of train.sampler, taken down to the grid. Samples in one step are made at its first time, which a
     sampler that prefers the middle of the path seldom draws: set @Uniform(). Nothing but the end of the path holds f in
-    place, so rates of learning have to be lower than where a target is fixed. The student is sampled unguided.
+    place, so rates of learning may have to be lower than where a target is fixed. The student is sampled unguided.
 
     Args:
         num_intervals: of the grid. Few are learned fast, and many lead closer to the teacher's own path.
