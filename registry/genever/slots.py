@@ -29,6 +29,7 @@ __all__ = [
     "ClassifierModule",
     "Codec",
     "CodecModule",
+    "ComposedGuidance",
     "Conditioner",
     "ConditionerModule",
     "Data",
@@ -581,6 +582,22 @@ class Guidance(Protocol):
         self, predict: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, t: Tensor, cond: Tensor, null: Tensor
     ) -> Tensor:
         """`predict(x, t, cond)` is the network's output; x, t and cond may be any number of samples."""
+        ...
+
+
+@runtime_checkable
+class ComposedGuidance(Guidance, Protocol):
+    """A guidance that looks at the stage before it guides: at another run, a reward, or how the model was trained.
+
+    Whoever guides asks what `build` gives. A composition builds its own guidance and all that aligners and distillers name.
+    """
+
+    def build(self, composition: Composition) -> Guidance:
+        """Itself, or what guides in its place and keeps it as its attribute `part`.
+
+        Raises:
+            ValueError: it cannot guide this stage's model.
+        """
         ...
 
 

@@ -29,6 +29,13 @@ class Preferring:
         return composition
 
 
+class Bad:
+    """`genever.training.Runs`: every name is that of a run with other weights."""
+
+    def open(self, name: str, device: torch.device) -> Composition:
+        return toy_composition(seed=7)
+
+
 #: What a part cannot be tried without, or what makes it small enough to be tried often.
 ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "aligner.DiffusionNFT": lambda pretrained: {"average": part("average.Ramp"), "group_size": 4},
@@ -67,6 +74,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "distiller.Shortcut": lambda pretrained: {"average": part("average.Constant", decay=0.5)},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
+    "guidance.Autoguidance": lambda pretrained: {"run": "toy/bad"},
     "metric.CLIPScore": lambda pretrained: {"path": pretrained.two_towers},
     "metric.KID": lambda pretrained: {"num_subsets": 3},
     "metric.PairAccuracy": lambda pretrained: {"utility": ToyReward()},
@@ -94,6 +102,7 @@ STAGES: dict[str, Mapping[str, Any]] = {
     "distiller.MeanFlow": {"conditioner": part("conditioner.EndTime")},
     "distiller.Shortcut": {"conditioner": part("conditioner.EndTime")},
     "encoder.Pretrained": {"data": ToyData(channels=3)},
+    "guidance.Autoguidance": {"runs": Bad()},
     "metric.CLIPScore": {"data": part("data.Captioned", data=ToyData(channels=3), captions=("a low one", "a high", "one"))},
     "metric.PairAccuracy": {"aligner": part("aligner.BradleyTerry")},
     "metric.Upsampled": {"conditioner": part("conditioner.LowResolution")},

@@ -8,7 +8,11 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Le
+from genever.slots import Guidance
+from genever.training import Composition
 from torch import Tensor
+
+from genever_plugins.guidance._interval import scales
 
 __all__ = ["CFG"]
 
@@ -17,7 +21,8 @@ __all__ = ["CFG"]
 class CFG:
     """Classifier-free guidance: output = null + scale (conditional - null), from one doubled batch.
 
-    Outputs are affine in the estimates of data, noise and velocity, so guiding one guides them all.
+    Outputs are affine in the estimates of data, noise and velocity, so guiding one guides them all. A model that has never
+    been trained without its condition is not guided but refused.
 
     Args:
         scale: 1 = the conditional output itself, from a batch that is not doubled; 0 = the unconditional one. Papers that
@@ -41,6 +46,16 @@ class CFG:
     stop: Annotated[float, Ge(0), Le(1)] = 1.0
     rescale: Annotated[float, Ge(0), Le(1)] = 0.0
 
+    def build(self, composition: Composition) -> Guidance:
+        """Itself."""
+        if self.scale != 1 and not composition.knows_null:
+            raise ValueError(
+                f"guidance.CFG.scale = {self.scale} compares the model with itself without its condition, which it has "
+                f"never seen: conditioner.{type(composition.stage.conditioner).__name__}.dropout is 0. Train with a "
+                "dropout, such as 0.1, or leave the guidance out."
+            )
+        return self
+
     def __call__(
         self, predict: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, t: Tensor, cond: Tensor, null: Tensor
     ) -> Tensor:
@@ -48,14 +63,8 @@ class CFG:
             return predict(x, t, cond)
         outputs = predict(torch.cat([x, x]), torch.cat([t, t]), torch.cat([cond, null]))
         conditional, unconditional = outputs.chunk(2)
-        guided = torch.lerp(unconditional, conditional, self._scales(t, x))
+        guided = torch.lerp(unconditional, conditional, scales(self.scale, x, t, self.start, self.stop))
         return guided if self.rescale == 0 else self._rescaled(guided, conditional)
-
-    def _scales(self, t: Tensor, x: Tensor) -> Tensor:
-        """A scale for each sample: where it is 1, lerp returns the conditional output to the bit."""
-        # Skipping the doubled batch outside of the interval would make the host wait for t at every step.
-        inside = (t >= self.start) & (t <= self.stop)
-        return torch.where(inside, self.scale, 1.0).to(x.dtype).view(-1, *[1] * (x.ndim - 1))
 
     def _rescaled(self, guided: Tensor, conditional: Tensor) -> Tensor:
         dims = tuple(range(1, guided.ndim))

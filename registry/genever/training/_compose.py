@@ -11,8 +11,10 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from genever.errors import UserError
 from genever.slots import (
     CodecModule,
+    ComposedGuidance,
     ConditionerModule,
     Data,
     Dataset,
@@ -29,6 +31,7 @@ from genever.training._ahead import Ahead
 from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import derived_seed
 from genever.training._feed import Feed
+from genever.training._guided import with_built_guidance
 from genever.training._method import Round
 from genever.training._planned import check_plan, sizes_of
 from genever.training._regression import Regression
@@ -114,6 +117,7 @@ class Composition:
     tuned: Tuned = field(init=False)
     _rounds: Sequence[Round] = ()
     _once: dict[tuple[int, str], tuple[object, Any]] = field(default_factory=dict, init=False, repr=False)
+    _built: dict[int, tuple[Guidance, Guidance]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def loss(self) -> Loss:
@@ -129,7 +133,20 @@ class Composition:
 
     @property
     def guidance(self) -> Guidance | None:
-        return self.stage.guidance
+        """The stage's, built."""
+        return None if self.stage.guidance is None else self.build_guidance(self.stage.guidance)
+
+    def build_guidance(self, guidance: Guidance) -> Guidance:
+        """What guides this stage's model: the guidance itself where it needs no building. Built once.
+
+        Raises:
+            ValueError: it cannot guide this stage's model.
+        """
+        if not isinstance(guidance, ComposedGuidance):
+            return guidance
+        if id(guidance) not in self._built:
+            self._built[id(guidance)] = (guidance, guidance.build(self))
+        return self._built[id(guidance)][1]
 
     @property
     def latent(self) -> LatentSpec:
@@ -143,6 +160,19 @@ class Composition:
     @property
     def seed(self) -> int:
         return self.stage.seed
+
+    @property
+    def knows_null(self) -> bool:
+        """Whether the model has learned to do without its condition, here or in a run that it goes back to."""
+        spec = self.conditioner.spec
+        if self.stage.conditioner.dropout or (spec.num_classes is None and spec.text_width is None):
+            return True
+        if self.stage.start is None:
+            return False
+        try:
+            return self.runs is None or self.runs.open(self.stage.start, torch.device("meta")).knows_null
+        except UserError:
+            return True  # Whoever goes on with a run does not need its start: nobody can tell.
 
     @property
     def teacher(self) -> Denoiser:
@@ -229,21 +259,25 @@ class Composition:
             sampler=self.sampler,
         )
         base = self.tuned.extend(plain)
-        method = self.stage.aligner.align(base, self) if self.stage.aligner else base
+        # The stage's own guidance too, so that one that cannot guide is refused before anything is trained.
+        with_built_guidance(self.stage.guidance, self.build_guidance)
+        aligner = with_built_guidance(self.stage.aligner, self.build_guidance)
+        distiller = with_built_guidance(self.stage.distiller, self.build_guidance)
+        method = aligner.align(base, self) if aligner else base
         if base.terms and (self.stage.distiller or not isinstance(method, Regression)):
             slot = "distiller" if self.stage.distiller else "aligner"
             raise ValueError(
                 f"train.tuner = {type(self.stage.tuner).__name__} adds to the loss of the base method, which train.{slot} = "
                 f"{type(getattr(self.stage, slot)).__name__} replaces. Do one in one stage and the other in the next."
             )
-        if self.stage.distiller is None:
+        if distiller is None:
             return [Round(name="train", start=lambda roles: method)]
         if not isinstance(method, Regression):
             raise ValueError(
                 f"train.aligner = {type(self.stage.aligner).__name__} rebuilds the step, and so does the distiller. "
                 "Align in one stage and distil in the next."
             )
-        return self.stage.distiller.distil(method, self)
+        return distiller.distil(method, self)
 
 
 def compose(

@@ -137,7 +137,7 @@ class Trainer:
             model=method.roles["model"],
             averages=averages,
             solver=round_.solver or stage.solver,
-            guidance=stage.guidance if round_.solver is None else round_.guidance,
+            guidance=self.composition.guidance if round_.solver is None else round_.guidance,
             samples=self.run.samples,
         )
         everything = [p for module in method.roles.values() for p in module.parameters()]

@@ -28,6 +28,7 @@ def declared(metric: object) -> list[str]:
 
 def named(part: object) -> str:
     """A part as its composer knows it, with what is not its default: "Pretrained(path='files/dinov2')"."""
+    part = getattr(part, "part", part)  # What guides in a part's place keeps it.
     if not is_dataclass(part):
         return type(part).__name__
     values = {field.name: (getattr(part, field.name), field.default) for field in fields(part)}

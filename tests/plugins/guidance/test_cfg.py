@@ -1,6 +1,13 @@
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 import torch
-from genever.training import Field
+from genever.errors import UserError
+from genever.testing import ToyConditioner, toy_composition
+from genever.training import Composition, Field
+from genever_plugins.conditioner.unconditional import Unconditional
+from genever_plugins.distiller.progressive import ProgressiveDistillation
 from genever_plugins.guidance.cfg import CFG
 from genever_plugins.loss.flow_matching import FlowMatching
 from genever_plugins.path.linear import Linear
@@ -80,3 +87,47 @@ def test_rescaled_output_has_the_standard_deviation_of_the_conditional_one(resca
     guided, plain = CFG(scale=3.0)(predict, **unit), CFG(scale=1.0)(predict, **unit)
     expected = (1 - rescale) * guided.std(1) + rescale * plain.std(1)
     torch.testing.assert_close(CFG(scale=3.0, rescale=rescale)(predict, **unit).std(1), expected)
+
+
+@dataclass
+class Lineage:
+    """`genever.training.Runs`: a run that was trained with some share of conditions dropped, or is gone."""
+
+    dropout: float | None
+
+    def open(self, name: str, device: torch.device) -> Composition:
+        if self.dropout is None:
+            raise UserError("there is no such run")
+        return toy_composition(conditioner=ToyConditioner(dropout=self.dropout))
+
+
+def composed(guidance: CFG, **parts: Any) -> Composition:
+    return toy_composition(guidance=guidance, **{"conditioner": ToyConditioner(dropout=0.0), **parts})
+
+
+@pytest.mark.parametrize("parts", [{}, {"start": "toy", "runs": Lineage(0.0)}])
+def test_model_that_never_went_without_its_condition_is_refused(parts: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"CFG.scale = 2.0 .* never seen: conditioner.ToyConditioner.dropout is 0. Train"):
+        composed(CFG(scale=2.0), **parts).rounds()
+
+
+def test_teacher_that_never_went_without_its_condition_is_refused() -> None:
+    distiller = ProgressiveDistillation(start_steps=2, guidance=CFG(scale=2.0))
+    with pytest.raises(ValueError, match=r"CFG.scale = 2.0 compares"):
+        toy_composition(distiller=distiller, conditioner=ToyConditioner(dropout=0.0), runs=Lineage(0.0)).rounds()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"conditioner": Unconditional()},
+        {"start": "toy", "runs": Lineage(0.1)},
+        {"start": "toy", "runs": Lineage(None)},
+    ],
+)
+def test_model_that_may_know_how_to_go_without_is_guided(parts: dict[str, Any]) -> None:
+    assert composed(CFG(scale=2.0), **parts).rounds()
+
+
+def test_scale_of_one_asks_for_nothing() -> None:
+    assert composed(CFG(scale=1.0)).rounds()
