@@ -16,7 +16,7 @@ from genever.results._page_data import page_data
 
 __all__ = ["embedded", "page"]
 
-_SCRIPTS = ("model.js", "scales.js", "table.js", "curves.js", "parallel.js", "main.js")
+_SCRIPTS = ("model.js", "scales.js", "table.js", "curves.js", "parallel.js", "lifecycle.js", "main.js")
 
 
 def page(table: Table, chapters: Sequence[Chapter], limits: Limits | None = None) -> str:

@@ -58,7 +58,7 @@ def _worth(name: str, chapters: Sequence[Chapter], counts: Counter[str]) -> tupl
     """Losses first, the model's own before all; what ranks, other results, the rest; those of more runs before others."""
     if "_t0." in name:
         place = 5
-    elif any(chapter.metric.name in (name, name.partition("/")[2]) for chapter in chapters):
+    elif any(one and one in (name, name.partition("/")[2]) for one in (chapter.metric.name for chapter in chapters)):
         place = 2
     elif is_loss(name):
         place = 0 if name.startswith("model/") else 1

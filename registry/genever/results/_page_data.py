@@ -15,6 +15,7 @@ from genever.results._gather import Table
 from genever.results._limits import Limits
 from genever.results._names import SEED, clipped, short_results, short_values
 from genever.results._page_curves import page_curves
+from genever.results._page_lineage import lifecycle_of, page_lineage
 from genever.results._page_pictures import page_pictures
 from genever.results._row import Row
 from genever.results._sheet import column_names, differing, results_shown
@@ -29,12 +30,13 @@ def page_data(table: Table, chapters: Sequence[Chapter], limits: Limits) -> dict
     names, curves, (pictures, of_pictures) = _Names(kept), page_curves(kept, limits), page_pictures(kept, limits)
     stages = [_stage(chapter, names) for chapter in kept]
     told, of_failures = _failures(rows, limits)
+    origins, protocols = page_lineage(rows, names.places)
+    stage_of = [stage for stage, chapter in enumerate(kept) for _ in chapter.rows]
     runs = [
-        {**_run(row, stage, names), "c": curves.of_rows.get(id(row), []), "p": pictures.get(id(row))}
-        for stage, chapter in enumerate(kept)
-        for row in chapter.rows
+        {**_run(row, stage, names), **origin, "c": curves.of_rows.get(id(row), []), "p": pictures.get(id(row))}
+        for row, stage, origin in zip(rows, stage_of, origins, strict=True)
     ]
-    num = len(table.rows)
+    num, lifecycle = len(table.rows), lifecycle_of(kept)
     notes = {
         "runs": f"The page carries {len(rows):,} of {num:,} runs, the best; --csv has all." * (len(rows) < num),
         "axes": f"Only the first {limits.axes} bindings have an axis."
@@ -52,6 +54,8 @@ def page_data(table: Table, chapters: Sequence[Chapter], limits: Limits) -> dict
         "stages": stages,
         "keys": [{"full": key, "seed": key.rpartition(":")[2] == SEED} for key in names.keys],
         "numbers": [{"full": full, "name": name} for full, name in names.numbers.items()],
+        "protocols": protocols,
+        "lifecycle": next((place for place, row in enumerate(rows) if lifecycle and row is lifecycle[-1]), None),
         "scalars": curves.scalars,
         "runs": runs,
         "failures": told,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genever.results._chapters import Chapter
+from genever.results._frozen import frozen_values
 from genever.results._limits import Limits
+from genever.results._page_lineage import lifecycle_of
 from genever.results._pictures import newest_picture
+from genever.runs import RunDirectory
 
 __all__ = ["page_pictures"]
 
@@ -16,8 +20,11 @@ def page_pictures(chapters: Sequence[Chapter], limits: Limits) -> tuple[Mapping[
     """The newest grids of the best runs that have one, by `id(row)`, and what is to be said of them; '' = nothing."""
     found: dict[int, Any] = {}
     used, num_runs = 0, 0
+    # What the page shows first comes before what is better.
+    first = set(map(id, lifecycle_of(chapters)))
     for chapter in chapters:
-        runs = [(row, row.run) for row in chapter.rows if row.run]
+        ordered = sorted(chapter.rows, key=lambda row: id(row) not in first)
+        runs = [(row, row.run) for row in ordered if row.run]
         num_runs += len(runs)
         for row, run in runs[: limits.pictures // len(chapters)]:
             picture = newest_picture(run)
@@ -30,6 +37,7 @@ def page_pictures(chapters: Sequence[Chapter], limits: Limits) -> tuple[Mapping[
                     "width": picture.size[0],
                     "height": picture.size[1],
                     "isShrunk": picture.is_shrunk,
+                    "prompts": _prompts(run),
                 }
     said = []
     if found and len(found) < num_runs:
@@ -37,3 +45,13 @@ def page_pictures(chapters: Sequence[Chapter], limits: Limits) -> tuple[Mapping[
     if num_shrunk := sum(one["isShrunk"] for one in found.values()):
         said.append(f"{num_shrunk} of the grids are shown smaller than they are.")
     return found, " ".join(said)
+
+
+def _prompts(run: RunDirectory) -> list[str]:
+    """What the columns of a grid ask for; [] = what the data does."""
+    value = frozen_values(run).get("train.sample_captions")
+    try:
+        found = ast.literal_eval(value.text) if value else ()
+    except (ValueError, SyntaxError):
+        return []
+    return list(map(str, found)) if isinstance(found, list | tuple) else []

@@ -298,3 +298,78 @@ def test_browser_brushes_groups_and_sorts(new_run: NewRun, new_sweep: NewSweep, 
     )
     found, console = _opened(text, tmp_path)
     assert (found.title, console) == ("0+1+4+5+2+3 | 2+3 | 0+1+4+5+2+3 | 0 1+4 5+2 3 | 2+3+4+5+0+1", "")
+
+
+PROMPTS = ("a low <one>", "a high one")
+
+
+@pytest.fixture
+def lifecycle(new_run: NewRun, new_sweep: NewSweep) -> list[RunDirectory]:
+    """Two runs of a base, and two that started from the worse of them; one of these reads what scores."""
+    frozen = {"train.sample_captions": repr(list(PROMPTS))}
+    base = [
+        new_run({"average/fd": fd}, frozen=frozen, protocols={"average/fd": "9 samples, by <eyes>"}) for fd in (1.0, 2.0)
+    ]
+    start = {"name": "digits/base", "run": str(base[1].path.resolve())}
+    reads = {"Learned.run": {"name": "digits/reward", "run": "/nowhere/digits/reward/1"}}
+    facts = {"start": start, "reads": reads, "protocols": {"average/fd": "99 samples"}}
+    last = [new_run({"average/fd": fd}, frozen=frozen, **facts) for fd in (4.0, 3.0)]
+    _with_pictures([*base, *last])
+    runs = [*base, *last]
+    of = ("base", "base", "align", "align").__getitem__
+    new_sweep([({"kl": str(n)}, run) for n, run in enumerate(runs)], stages=("base", "align"), of=of)
+    return runs
+
+
+@pytest.mark.usefixtures("lifecycle")
+def test_page_knows_what_each_run_started_from_and_how_its_numbers_came_about(read: Read) -> None:
+    _, data, _ = _parsed(read)
+    by_number = {run["n"]: run for run in data["runs"]}
+    place = data["runs"].index(by_number[1])
+    fd = str([one["name"] for one in data["numbers"]].index("fd"))
+    assert [by_number[n]["from"] for n in range(4)] == [None, None, place, place]
+    assert by_number[3]["reads"] == {"Learned.run": "digits/reward"}
+    assert [data["protocols"][by_number[n]["q"][fd]] for n in (0, 3)] == ["9 samples, by <eyes>", "99 samples"]
+    assert data["runs"][data["lifecycle"]] is by_number[3]
+    assert by_number[3]["p"]["prompts"] == list(PROMPTS)
+
+
+@pytest.mark.usefixtures("lifecycle")
+def test_grids_of_the_lifecycle_come_before_better_ones(read: Read) -> None:
+    _, data, _ = _parsed(read, pictures=2)
+    assert {run["n"] for run in data["runs"] if run["p"]} == {1, 3}
+
+
+def test_page_of_runs_that_start_from_none_of_them_has_no_lifecycle(new_run: NewRun, read: Read) -> None:
+    new_run(start={"name": "digits/base", "run": "/nowhere"})
+    _, data, _ = _parsed(read, "digits/fake")
+    assert (data["lifecycle"], data["runs"][0]["from"]) == (None, "digits/base")
+
+
+def test_runs_that_claim_to_start_from_each_other_end_somewhere(new_run: NewRun, read: Read) -> None:
+    runs = [new_run({"average/fd": fd}) for fd in (1.0, 2.0)]
+    for run, other in zip(runs, runs[::-1], strict=True):
+        run.update_facts(start={"name": "x", "run": str(other.path.resolve())})
+    assert _parsed(read, "digits/fake")[1]["lifecycle"] == 0
+
+
+LOOK = """
+requestAnimationFrame(() => {
+  const texts = (where) => [...document.querySelectorAll(`#lifecycle ${where}`)].map((one) => one.textContent).join("; ");
+  document.title = [texts("tbody th"), texts("tbody tr:last-child td:nth-child(-n+4)"), texts(".prompts"), texts("dt"),
+    texts("dd"), document.querySelectorAll("#lifecycle img").length].join(" | ");
+});
+"""
+
+
+@needs_chromium
+@pytest.mark.usefixtures("lifecycle")
+def test_browser_shows_the_lifecycle_of_the_best_last_run(read: Read, tmp_path: Path) -> None:
+    text = page(*read()).replace("</body>", f"<script>{LOOK}</script></body>")
+    found, console = _opened(text.replace("requestAnimationFrame((", "setTimeout(("), tmp_path)
+    prompts = "".join(PROMPTS)
+    assert console == ""
+    assert found.title == (
+        f"base #1; align #3 | base #1; Learned.run digits/reward; kl 3 | {prompts}; {prompts} | "
+        "fd after base; fd after align | 9 samples, by <eyes>; 99 samples | 2"
+    )

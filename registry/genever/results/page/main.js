@@ -99,6 +99,7 @@ function startFailures() {
 function start() {
   Object.assign(state, { metric: data.stages[state.stage].metric, highest: data.stages[state.stage].highest });
   startHeader();
+  startLifecycle();
   drawn.push(drawControls, drawTable);
   lighting.push(lightTable);
   startCurves();
