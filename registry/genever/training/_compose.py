@@ -32,7 +32,7 @@ from genever.training._denoiser import Denoiser, Field
 from genever.training._draws import derived_seed
 from genever.training._feed import Feed
 from genever.training._guided import with_built_guidance
-from genever.training._method import Round
+from genever.training._method import Method, Round
 from genever.training._planned import check_plan, sizes_of
 from genever.training._regression import Regression
 from genever.training._stage import Stage
@@ -264,12 +264,7 @@ class Composition:
         aligner = with_built_guidance(self.stage.aligner, self.build_guidance)
         distiller = with_built_guidance(self.stage.distiller, self.build_guidance)
         method = aligner.align(base, self) if aligner else base
-        if base.terms and (self.stage.distiller or not isinstance(method, Regression)):
-            slot = "distiller" if self.stage.distiller else "aligner"
-            raise ValueError(
-                f"train.tuner = {type(self.stage.tuner).__name__} adds to the loss of the base method, which train.{slot} = "
-                f"{type(getattr(self.stage, slot)).__name__} replaces. Do one in one stage and the other in the next."
-            )
+        _check_replaced(self.stage, base, method)
         if distiller is None:
             return [Round(name="train", start=lambda roles: method)]
         if not isinstance(method, Regression):
@@ -344,6 +339,19 @@ def _check_split(stage: Stage, world: World) -> None:
         raise ValueError(
             f"train.batch_size = {stage.batch_size} in train.accumulate = {stage.accumulate} parts cannot be split among "
             f"{world.size} processes. Choose a batch size that is a multiple of {stage.accumulate * world.size}."
+        )
+
+
+def _check_replaced(stage: Stage, base: Regression, method: Method) -> None:
+    """Raises ValueError where one part adds to the loss of the base method and another does without it."""
+    regresses = isinstance(method, Regression)
+    adds = "tuner" if base.terms else "aligner" if regresses and method.terms else None
+    replaces = "distiller" if stage.distiller else None if regresses else "aligner"
+    if adds and replaces:
+        raise ValueError(
+            f"train.{adds} = {type(getattr(stage, adds)).__name__} adds to the loss of the base method, which "
+            f"train.{replaces} = {type(getattr(stage, replaces)).__name__} replaces. "
+            "Do one in one stage and the other in the next."
         )
 
 

@@ -1,7 +1,8 @@
 """From parts to networks: what is handed over, what follows from the seed alone, and what the rounds are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -56,6 +57,14 @@ class Rebuilding:
 @dataclass
 class Other:
     base: Regression
+
+
+@dataclass(frozen=True)
+class Adding:
+    """An aligner that adds to the loss of the base method."""
+
+    def align(self, method: Regression, composition: Composition) -> Method:
+        return replace(method, terms=(Mock(),))
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,13 @@ def test_distiller_makes_the_rounds() -> None:
 def test_distiller_of_a_rebuilt_step_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Rebuilding rebuilds the step, and so does the distiller\. Align in one stage"):
         toy_composition(aligner=Rebuilding(), distiller=OneRound()).rounds()
+
+
+def test_distiller_that_would_leave_out_what_an_aligner_adds_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"train\.aligner = Adding adds to the loss.*, which train\.distiller = OneRound replaces"
+    ):
+        toy_composition(aligner=Adding(), distiller=OneRound()).rounds()
 
 
 def test_stage_refuses_micro_batches_that_do_not_divide_the_batch() -> None:
