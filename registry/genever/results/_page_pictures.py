@@ -49,9 +49,9 @@ def page_pictures(chapters: Sequence[Chapter], limits: Limits) -> tuple[Mapping[
 
 def _prompts(run: RunDirectory) -> list[str]:
     """What the columns of a grid ask for; [] = what the data does."""
-    value = frozen_values(run).get("train.sample_captions")
+    values = frozen_values(run)
     try:
-        found = ast.literal_eval(value.text) if value else ()
-    except (ValueError, SyntaxError):
+        captions, num = (ast.literal_eval(values[key].text) for key in ("train.sample_captions", "train.sample_images"))
+        return [str(caption) for caption in captions][:num]
+    except (KeyError, ValueError, SyntaxError, TypeError):
         return []
-    return list(map(str, found)) if isinstance(found, list | tuple) else []

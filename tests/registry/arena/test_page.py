@@ -1,13 +1,16 @@
 """The page on which a person compares, and the file of what they answered."""
 
 import json
+import os
+import shutil
+import subprocess
 import threading
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from genever.arena import Answers, Bout, Show, serve
+from genever.arena import Answers, Bout, Show, _serve, serve
 from genever.errors import UserError
 
 
@@ -110,6 +113,39 @@ def test_page_answers_nobody_but_itself(show: Show, address: str) -> None:
             ask(wrong, answer, **headers)
     assert not show.done()
     assert address.startswith("http://127.0.0.1:")
+
+
+#: Waits for each question, and answers three by keys.
+KEYS = """
+<script>
+const keys = ["ArrowLeft", "ArrowRight", " "];
+const timer = setInterval(() => {
+  if (place === null || !keys.length) return;
+  const key = keys.shift();
+  for (const again of [false, true]) document.dispatchEvent(new KeyboardEvent("keydown", { key, repeat: again }));
+}, 20);
+</script>
+"""
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
+def test_keys_answer_in_a_browser(show: Show, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = _serve._page
+    monkeypatch.setattr(_serve, "_page", lambda secret: whole(secret) + KEYS.encode())
+    words = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--dump-dom",
+        "--virtual-time-budget=5000",
+    ]
+    command = [str(CHROMIUM), *words, f"--user-data-dir={tmp_path}/profile", address.rpartition("/")[0] + "/"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "HOME": str(tmp_path)})
+    assert "3 of 12 compared" in done.stdout
+    wanted = [(show.pairs[n].left, score) for n, score in enumerate((1.0, 0.0, 0.5))]
+    assert [(one.first, one.score) for one in show.answers.read("abc")] == wanted
 
 
 def test_port_that_is_taken_is_refused(show: Show, address: str) -> None:

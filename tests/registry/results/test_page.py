@@ -306,7 +306,7 @@ PROMPTS = ("a low <one>", "a high one")
 @pytest.fixture
 def lifecycle(new_run: NewRun, new_sweep: NewSweep) -> list[RunDirectory]:
     """Two runs of a base, and two that started from the worse of them; one of these reads what scores."""
-    frozen = {"train.sample_captions": repr(list(PROMPTS))}
+    frozen = {"train.sample_captions": repr([*PROMPTS, "beyond"]), "train.sample_images": "2"}
     base = [
         new_run({"average/fd": fd}, frozen=frozen, protocols={"average/fd": "9 samples, by <eyes>"}) for fd in (1.0, 2.0)
     ]
