@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from genever.errors import UserError
 from genever.execution._average_length import average_of_length
-from genever.execution._teacher import check_teacher
 from genever.language import build
 from genever.runs import RunDirectory, find_run
 from genever.slots import CodecModule, Guidance, Solver
@@ -59,7 +58,6 @@ class Start:
     def load(self, stage: Stage, model: Denoiser, codec: CodecModule) -> None:
         """Raises ValueError where the architectures differ, or the losses of a student and its teacher."""
         opened = open_run(self.run, self.catalog, device=torch.device("cpu"))
-        check_teacher(stage, opened.composition.stage)
         if opened.composition.stage.codec == stage.codec:
             cast(nn.Module, codec).load_state_dict(cast(nn.Module, opened.composition.codec).state_dict())
         opened.composition.tuned.merge()

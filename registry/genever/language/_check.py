@@ -15,6 +15,7 @@ from genever.language._config import Binding, Config
 from genever.language._kinds import slots_in
 from genever.language._measured import unmeasured_best
 from genever.language._parts import ROOT, Parts, parts_of
+from genever.language._teacher import misread_teacher
 from genever.language._unused import unused_macros, without_effect
 from genever.language._values import shown
 from genever.parts import BrokenPartError, Catalog, Parameter, Surface
@@ -57,6 +58,7 @@ def _of_inner_parts(config: Config, composition: Composition, parts: Parts) -> I
     yield from missing_abilities(composition, parts, Place(config.file, 1))
     if config.readable and config.complete:
         yield from unmeasured_best(composition, parts)
+        yield from misread_teacher(config, composition, parts)
 
 
 def _in_vain(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:

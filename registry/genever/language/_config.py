@@ -125,6 +125,7 @@ class Config:
         name: such as 'digits/pretrain'.
         bindings: by key; those taken over from the start lie among them.
         start: what `train.start` means; None = from scratch.
+        start_bindings: all that it composes.
         reads: what the other names of runs mean, by the binding that names them.
         problems: those found while reading.
         complete: False where an include is missing, so that an absent value means nothing.
@@ -137,6 +138,7 @@ class Config:
     macros: Mapping[str, MacroBinding]
     problems: tuple[Problem, ...] = ()
     start: NamedRun | None = None
+    start_bindings: Mapping[Key, Binding] = field(default_factory=dict)
     reads: Mapping[Key, NamedRun] = field(default_factory=dict)
     complete: bool = True
     readable: bool = True

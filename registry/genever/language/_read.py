@@ -155,7 +155,7 @@ class _Reader:
         for key, own in config.bindings.items():
             under = bindings.pop(key, None)
             bindings[key] = replace(own, replaced=(under, *own.replaced)) if under else own
-        return replace(config, bindings=bindings, start=found)
+        return replace(config, bindings=bindings, start=found, start_bindings=start.bindings)
 
     def _take(self, start: Config, wanted: frozenset[str]) -> dict[Key, Binding]:
         """The bindings of a start that some slots of `train` need."""

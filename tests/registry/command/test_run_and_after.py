@@ -106,8 +106,8 @@ def test_later_stage_may_read_a_number_more_than_its_start(
 
 
 OTHER_LOSSES = {
-    "train.loss = @EDM()": "train.loss = EDM(",
-    "train.loss = @DDPM()\nDDPM.path = @VPCosine()": "train.loss = DDPM(path=VPCosine(",
+    "train.loss = @EDM()": "@loss.EDM()",
+    "train.loss = @DDPM()\nDDPM.path = @VPCosine()": "@loss.DDPM()",
 }
 
 
@@ -117,11 +117,13 @@ def test_teacher_that_was_trained_by_another_loss_is_refused(
 ) -> None:
     file = root / "experiments/small/student.gin"
     file.write_text(f"train.start = 'small/plain'\ntrain.steps = 1\ntrain.distiller = @DMD()\n{loss}\n")
-    code, _, err = genever(root, "run", str(file), capsys=capsys)
+    code, _, err = genever(root, "check", str(file), capsys=capsys)
     assert code == 2
-    assert OTHER_LOSSES[loss] in err
-    assert "was trained by FlowMatching(path=Linear(), " in err
-    assert "Traceback" not in err
+    assert "student.gin:3: error: train.distiller = @distiller.DMD() would read its teacher by" in err
+    assert (
+        f" by train.loss = {OTHER_LOSSES[loss]}, but train.start = 'small/plain' was trained by @loss.FlowMatching()" in err
+    )
+    assert "where outputs mean something else (loss.FlowMatching.path = @path.Linear())" in err
 
 
 def test_student_may_weigh_errors_otherwise_than_its_teacher(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +191,8 @@ def test_protocol_stands_beside_the_number_and_in_the_run(root: Path, capsys: py
     told = genever(root, "evaluate", "small/plain", capsys=capsys)[1]
     facts = json.loads((only(root, "small/plain") / "run.json").read_text())
     assert re.search(r"^  straightness +\d+\.\d{4} +256 paths in 32 steps of Euler$", told, re.MULTILINE)
-    assert facts["protocols"] == {"average/straightness": "256 paths in 32 steps of Euler"}
+    assert facts["protocols"]["average/straightness"] == "256 paths in 32 steps of Euler"
+    assert facts["protocols"]["raw/validation_loss"] == "256 held-out samples, at fixed noise and evenly spread times"
 
 
 def test_export_writes_weights_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

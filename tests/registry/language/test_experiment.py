@@ -41,8 +41,9 @@ FILES = {
 
 def outcome(config: Config, catalog: Catalog) -> dict[str, object]:
     """Everything that can be known of a config, as plain data."""
+    bindings = {name: list(map(repr, getattr(config, name).values())) for name in ("bindings", "start_bindings")}
     return {
-        "config": {**vars(config), "bindings": list(map(repr, config.bindings.values())), "macros": str(config.macros)},
+        "config": {**vars(config), **bindings, "macros": str(config.macros)},
         "problems": check(config, catalog),
         "resolved": frozen(config, catalog),
     }
