@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     registry.add("solver.Ancestral", "genever_plugins.solver.ancestral:Ancestral")
+    registry.add("solver.AnnealedLangevin", "genever_plugins.solver.annealed_langevin:AnnealedLangevin")
     registry.add("solver.CPS", "genever_plugins.solver.cps:CPS")
     registry.add("solver.ConstantSDE", "genever_plugins.solver.constant_sde:ConstantSDE")
     registry.add("solver.DDIM", "genever_plugins.solver.ddim:DDIM")
+    registry.add("solver.DPMSolver", "genever_plugins.solver.dpm_solver:DPMSolver")
     registry.add("solver.Euler", "genever_plugins.solver.euler:Euler")
+    registry.add("solver.EulerMaruyama", "genever_plugins.solver.euler_maruyama:EulerMaruyama")
     registry.add("solver.FlowSDE", "genever_plugins.solver.flow_sde:FlowSDE")
     registry.add("solver.Heun", "genever_plugins.solver.heun:Heun")
     registry.add("solver.RandomWindow", "genever_plugins.solver.random_window:RandomWindow")

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from genever.testing import ToyBackbone, ToyLoss, ToyPath, toy_composition
+from genever.testing import ToyBackbone, ToyGuidance, ToyLoss, ToyPath, toy_composition
 from genever.training import Composition, named
+from genever.training._guided import with_built_guidance
 from genever_plugins.codec.pixels import Pixels
 from genever_plugins.conditioner.unconditional import Unconditional
+from genever_plugins.distiller.progressive import ProgressiveDistillation
 from genever_plugins.guidance.autoguidance import Autoguidance
 
 
@@ -85,3 +87,19 @@ def test_guidance_that_was_not_built_is_not_asked() -> None:
     x = torch.zeros(1, 1)
     with pytest.raises(AssertionError, match=r"Autoguidance is asked before"):
         Autoguidance(run="bad")(lambda x, t, cond: x, x, x, x, x)
+
+
+def test_guidance_of_a_teacher_is_built_wherever_it_is_named() -> None:
+    guidance = Autoguidance(run="bad", scale=0.0)
+    distiller = ProgressiveDistillation(start_steps=2, guidance=guidance)
+    method: Any = toy_composition(distiller=distiller, runs=Bad({})).rounds()[0].start({})
+    assert method.guidance.part is guidance
+
+
+def test_guidance_in_the_parts_of_a_part_is_built_and_all_else_left_alone() -> None:
+    guidance, other = Autoguidance(run="bad"), ProgressiveDistillation()
+    parts = (other, ProgressiveDistillation(guidance=guidance))
+    found = with_built_guidance({"some": parts}, lambda named: ToyGuidance())
+    assert found["some"][0] is other
+    assert found["some"][1] == ProgressiveDistillation(guidance=ToyGuidance())
+    assert with_built_guidance(other, lambda named: ToyGuidance()) is other

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler  # pyright: ignore[reportPrivateImportUsage]
 from genever.slots import Path
 from genever.training import Field
 from genever_plugins.path.linear import Linear
@@ -10,6 +11,7 @@ from genever_plugins.path.ve import VE
 from genever_plugins.path.vp_cosine import VPCosine
 from genever_plugins.path.vp_linear import VPLinear
 from genever_plugins.solver.ddim import DDIM
+from genever_plugins.solver.dpm_solver import DPMSolver
 from genever_plugins.solver.euler import Euler
 from genever_plugins.solver.heun import Heun
 from scipy.stats import kstest
@@ -34,7 +36,19 @@ def test_solver_has_its_order(
     assert abs(ratio.log2() - order) < 0.2
 
 
-@pytest.mark.parametrize("solver", [Euler(num_steps=200), Heun(num_steps=40), DDIM(num_steps=100)], ids=str)
+@pytest.mark.parametrize("path", [VE(sigma_min=0.01, sigma_max=20), VPLinear()], ids=str)
+def test_dpm_solver_has_order_two_where_the_path_ends_in_some_noise(
+    path: Path, mixture: Any, noise: Tensor, generator: torch.Generator
+) -> None:
+    field, noise = mixture(path), noise[:300]
+    exact = Heun(num_steps=1000)(field, noise, generator=generator)
+    few, many = (DPMSolver(num_steps=n)(field, noise, generator=generator) for n in (64, 128))
+    assert abs(((few - exact).abs().mean() / (many - exact).abs().mean()).log2() - 2) < 0.2
+
+
+@pytest.mark.parametrize(
+    "solver", [Euler(num_steps=200), Heun(num_steps=40), DDIM(num_steps=100), DPMSolver(num_steps=60)], ids=str
+)
 @pytest.mark.parametrize("path", PATHS, ids=str)
 def test_solver_turns_noise_into_data_on_every_path(
     solver: Any, path: Path, mixture: Any, noise: Tensor, generator: torch.Generator
@@ -53,6 +67,33 @@ def test_ddim_on_the_straight_path_is_euler(mixture: Any, noise: Tensor, generat
     field = mixture(Linear())
     euler, ddim = (kind(num_steps=7, shift=3.0)(field, noise, generator=generator) for kind in (Euler, DDIM))
     torch.testing.assert_close(ddim, euler, rtol=1e-6, atol=1e-6)
+
+
+def test_dpm_solver_in_one_step_is_ddim(mixture: Any, noise: Tensor, generator: torch.Generator) -> None:
+    one, ddim = (kind(num_steps=1)(mixture(VPCosine()), noise, generator=generator) for kind in (DPMSolver, DDIM))
+    torch.testing.assert_close(one, ddim)
+
+
+def test_dpm_solver_step_is_the_published_one(mixture: Any, noise: Tensor, generator: torch.Generator) -> None:
+    """As diffusers takes it, whose flow runs from sigma = 1 to 0, between the same noise levels."""
+
+    class Late(Linear):
+        start = 0.02
+
+    field, num_steps = mixture(Late()), 8
+    scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
+    scheduler.set_timesteps(num_steps)
+    scheduler.sigmas = torch.linspace(0.98, 0, num_steps + 1, dtype=torch.float64)
+    x = 0.98 * noise
+    for sigma, t in zip(scheduler.sigmas[:-1], scheduler.timesteps, strict=True):
+        x = scheduler.step(-field.velocity(x, 1 - sigma), t, x).prev_sample
+    torch.testing.assert_close(DPMSolver(num_steps=num_steps)(field, noise, generator=generator), x, rtol=1e-4, atol=1e-4)
+
+
+def test_dpm_solver_needs_fewer_evaluations_than_heun(mixture: Any, noise: Tensor, generator: torch.Generator) -> None:
+    field, noise = mixture(Linear()), noise[:300]
+    dpm, heun = (error(solver, field, noise, generator) for solver in (DPMSolver(num_steps=19), Heun(num_steps=10)))
+    assert dpm < heun
 
 
 def test_ddim_is_exact_for_a_single_point_of_data(generator: torch.Generator) -> None:

@@ -9,14 +9,16 @@ from genever_plugins.path.ve import VE
 from genever_plugins.path.vp_cosine import VPCosine
 from genever_plugins.path.vp_linear import VPLinear
 from genever_plugins.solver.ancestral import Ancestral
+from genever_plugins.solver.annealed_langevin import AnnealedLangevin
 from genever_plugins.solver.constant_sde import ConstantSDE
 from genever_plugins.solver.cps import CPS
 from genever_plugins.solver.ddim import DDIM
 from genever_plugins.solver.euler import Euler
+from genever_plugins.solver.euler_maruyama import EulerMaruyama
 from genever_plugins.solver.flow_sde import FlowSDE
 from genever_plugins.solver.random_window import RandomWindow
 from genever_plugins.solver.sliding_window import SlidingWindow
-from scipy.stats import kstest
+from scipy.stats import ks_2samp, kstest
 from torch import Tensor
 
 PATHS = [Linear(), VPCosine(), VPLinear(), VE(sigma_min=0.01, sigma_max=20)]
@@ -24,7 +26,15 @@ PATHS = [Linear(), VPCosine(), VPLinear(), VE(sigma_min=0.01, sigma_max=20)]
 
 @pytest.mark.parametrize(
     "solver",
-    [Ancestral(num_steps=250), Ancestral(num_steps=250, variance="large"), DDIM(num_steps=250, eta=0.5)],
+    [
+        Ancestral(num_steps=250),
+        Ancestral(num_steps=250, variance="large"),
+        AnnealedLangevin(num_levels=120, num_steps=4),
+        DDIM(num_steps=250, eta=0.5),
+        EulerMaruyama(num_steps=250),
+        EulerMaruyama(num_steps=250, diffusion="forward"),
+        EulerMaruyama(num_steps=250, diffusion="sigma_squared", strength=3.0),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("path", PATHS, ids=str)
@@ -61,12 +71,13 @@ def test_flow_sde_keeps_the_marginals_of_the_ode(
         ConstantSDE(num_steps=200),
         ConstantSDE(num_steps=200, eta=1.0),
         DDIM(num_steps=200, eta=1.0),
+        EulerMaruyama(num_steps=200, diffusion="constant", strength=0.5),
         RandomWindow(solver=FlowSDE(num_steps=200), size=60),
         SlidingWindow(solver=ConstantSDE(num_steps=200, eta=1.0), first=100, size=50),
     ],
     ids=str,
 )
-def test_solver_with_probabilities_keeps_the_marginals_of_the_ode(
+def test_solver_of_an_sde_keeps_the_marginals_of_the_ode(
     solver: Any, mixture: Any, noise: Tensor, generator: torch.Generator
 ) -> None:
     field = mixture(Linear())
@@ -101,6 +112,36 @@ def test_solver_without_noise_is_euler_and_has_no_noisy_step(
     euler = Euler(num_steps=9, shift=2.0)(field, noise, generator=generator)
     torch.testing.assert_close(solver(field, noise, generator=generator), euler, rtol=1e-5, atol=1e-6)
     assert not solver.noisy_steps(0, seed=0)
+
+
+@pytest.mark.parametrize("diffusion", ["constant", "sigma", "forward"])
+@pytest.mark.parametrize("path", PATHS, ids=str)
+def test_euler_maruyama_without_strength_is_euler(
+    diffusion: Any, path: Path, mixture: Any, noise: Tensor, generator: torch.Generator
+) -> None:
+    field = mixture(path)
+    x = EulerMaruyama(num_steps=9, strength=0.0, diffusion=diffusion)(field, noise[:100], generator=generator)
+    euler = Euler(num_steps=9)(field, noise[:100], generator=generator)
+    last = 3 * float(path.sigma(torch.tensor(path.start + (path.stop - path.start) * 8 / 9)))
+    torch.testing.assert_close(x, euler, rtol=1e-5, atol=1e-5 if isinstance(path, Linear) else last)
+
+
+def test_euler_maruyama_in_its_sigma_is_constant_sde_where_both_are_constant(mixture: Any, noise: Tensor) -> None:
+    """w = eta² / 2."""
+    field, twins = mixture(Linear()), [torch.Generator().manual_seed(1) for _ in range(2)]
+    x = EulerMaruyama(num_steps=9, strength=0.08, diffusion="constant")(field, noise, generator=twins[0])
+    torch.testing.assert_close(x, ConstantSDE(num_steps=9, eta=0.4)(field, noise, generator=twins[1]), rtol=1e-4, atol=1e-4)
+
+
+def test_langevin_steps_at_one_level_stay_in_its_distribution(mixture: Any, noise: Tensor) -> None:
+    field, solver, t = mixture(Linear()), AnnealedLangevin(rate=0.02), torch.tensor(0.6)
+    generator = torch.Generator().manual_seed(2)
+    drawn = torch.randn(noise.shape, generator=generator, dtype=noise.dtype)
+    x = start = 0.6 * Ancestral(num_steps=200)(field, noise, generator=generator) + 0.4 * drawn
+    for _ in range(100):
+        x = solver._step(field, x, t, torch.randn(x.shape, generator=generator, dtype=x.dtype))
+    assert ks_2samp(x[:, 0].numpy(), start[:, 0].numpy()).statistic < 0.025
+    assert (x - start).std() > 0.3
 
 
 def test_constant_sde_step_is_the_published_one(mixture: Any, noise: Tensor) -> None:

@@ -9,10 +9,13 @@ from genever_plugins.loss.edm import EDM
 from genever_plugins.loss.flow_matching import FlowMatching
 from genever_plugins.path.linear import Linear
 from genever_plugins.solver.ancestral import Ancestral
+from genever_plugins.solver.annealed_langevin import AnnealedLangevin
 from genever_plugins.solver.constant_sde import ConstantSDE
 from genever_plugins.solver.cps import CPS
 from genever_plugins.solver.ddim import DDIM
+from genever_plugins.solver.dpm_solver import DPMSolver
 from genever_plugins.solver.euler import Euler
+from genever_plugins.solver.euler_maruyama import EulerMaruyama
 from genever_plugins.solver.flow_sde import FlowSDE
 from genever_plugins.solver.heun import Heun
 from genever_plugins.solver.random_window import RandomWindow
@@ -22,10 +25,13 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 SOLVERS = [
     Ancestral(num_steps=3, clip=1.0),
+    AnnealedLangevin(num_levels=3, num_steps=1),
     ConstantSDE(num_steps=3),
     CPS(num_steps=3),
     DDIM(num_steps=3, eta=0.5, clip=1.0),
+    DPMSolver(num_steps=3, clip=1.0),
     Euler(num_steps=3, shift=3.0),
+    EulerMaruyama(num_steps=3, diffusion="forward"),
     FlowSDE(num_steps=3),
     Heun(num_steps=3),
     RandomWindow(solver=FlowSDE(num_steps=4), size=2),
