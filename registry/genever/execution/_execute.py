@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
 import torch.distributed as dist
@@ -96,17 +96,23 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
         with beating(heartbeat if world.leads else None, asked):
             trainer.train()
     except Stopped as stopped:
-        return _stopped(run, place, stopped)
+        return _stopped(run, trainer, place, stopped)
     finally:
         for writer in trainer.writers:
             writer.close()
     if world.leads:
         give_room(run)
-        run.update_facts(status="finished", reason=None, results=last_results(run), ended=time.time())
+        run.update_facts(status="finished", reason=None, **_judged(run, trainer), ended=time.time())
     return FINISHED
 
 
-def _stopped(run: RunDirectory, place: Place, stopped: Stopped) -> int:
+def _judged(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
+    """What was measured last, and how these numbers came about."""
+    said = {name: protocol for name, protocol in trainer.record.protocols.items() if protocol}
+    return {"results": last_results(run), "protocols": {**run.facts.get("protocols", {}), **said}}
+
+
+def _stopped(run: RunDirectory, trainer: Trainer, place: Place, stopped: Stopped) -> int:
     """Another attempt that took the run over says itself how it is."""
     requeue = stopped.asked == Ask.REQUEUE
     if place.rank == 0:
@@ -114,7 +120,7 @@ def _stopped(run: RunDirectory, place: Place, stopped: Stopped) -> int:
         logger.warning("stopped at what is saved; go on with: genever resume %s", run.path)
         if stopped.asked != Ask.LEAVE:
             status = "preempted" if requeue else "stopped"
-            run.update_facts(status=status, results=last_results(run), ended=time.time())
+            run.update_facts(status=status, **_judged(run, trainer), ended=time.time())
     return REQUEUE if requeue else STOPPED
 
 

@@ -32,7 +32,7 @@ class Monitor:
         model: the role "model" of the round's method.
         solver: how this round's model is sampled.
         samples: the folder of the grids.
-        protocols: how each number of the metrics came about, once it did.
+        protocols: how each number came about, once it did.
     """
 
     composition: Composition
@@ -51,6 +51,7 @@ class Monitor:
             with lent:
                 errors, t = self._validation_errors(num)
             found[f"{name}/validation_loss"] = errors.mean().item()
+            self.protocols[f"{name}/validation_loss"] = f"{num:,} held-out samples, at fixed noise and evenly spread times"
             for index in range(_TIME_BINS):
                 inside = (t >= index / _TIME_BINS) & (t < (index + 1) / _TIME_BINS)
                 if inside.any():

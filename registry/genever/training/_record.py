@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from genever.runs import RunDirectory
@@ -25,6 +25,7 @@ class Record:
 
     Args:
         best: {"value", "step"} of the metric that `train.keep_best` names, once there is one.
+        protocols: how each number came about, once it did.
     """
 
     run: RunDirectory
@@ -32,6 +33,7 @@ class Record:
     world: World
     writers: Sequence[Writer]
     best: dict[str, Any]
+    protocols: dict[str, str] = field(default_factory=dict)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         if self.world.leads:
@@ -50,20 +52,14 @@ class Record:
                     writer.image(name, file, step)
         if last or due(self.stage.evaluate_every, step):
             found |= monitor.metrics(step)
-            self._explain(monitor.protocols)
         if not found:
             return False
+        self.protocols.update(monitor.protocols)
         self.scalars(step, found)
         for name, value in found.items():
             if "_t0." not in name:
                 logger.info("step %d  %s %.4f", step, name, value)
         return self.world.told(self._is_best(found, step))
-
-    def _explain(self, protocols: Mapping[str, str]) -> None:
-        """Writes down how numbers came about, where that is news."""
-        known = self.run.facts.get("protocols", {}) if self.world.leads else protocols
-        if news := {name: said for name, said in protocols.items() if said and known.get(name) != said}:
-            self.run.update_facts(protocols={**known, **news})
 
     def _is_best(self, found: Mapping[str, float], step: int) -> bool:
         wanted = self.stage.keep_best
