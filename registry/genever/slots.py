@@ -43,9 +43,9 @@ __all__ = [
     "Head",
     "HeadedAligner",
     "ImageConditionerModule",
-    "LearnableCodecModule",
     "Judge",
     "JudgeModel",
+    "LearnableCodecModule",
     "Loss",
     "Metric",
     "Network",
@@ -92,8 +92,8 @@ SLOTS: tuple[str, ...] = (
     "solver",
     "guidance",
     "metric",
-    "optimizer",
     "judge",
+    "optimizer",
     "schedule",
     "average",
     "parallel",
@@ -623,23 +623,6 @@ class ExplainedMetric(Metric, Protocol):
 
 
 @runtime_checkable
-class Schedule(Protocol):
-    """The factor on a learning rate: a pure function of the step."""
-
-    def __call__(self, step: int, num_steps: int) -> float: ...
-
-
-@runtime_checkable
-class Optimizer(Protocol):
-    """Builds torch optimizers for one group of parameters."""
-
-    @property
-    def schedule(self) -> Schedule | None: ...
-    def build(self, parameters: Mapping[str, nn.Parameter]) -> Sequence[torch.optim.Optimizer]: ...
-
-
-@runtime_checkable
-@runtime_checkable
 class JudgeModel(Protocol):
     """A built judge."""
 
@@ -667,6 +650,23 @@ class Judge(Protocol):
     def build(self, composition: Composition) -> JudgeModel: ...
 
 
+@runtime_checkable
+class Schedule(Protocol):
+    """The factor on a learning rate: a pure function of the step."""
+
+    def __call__(self, step: int, num_steps: int) -> float: ...
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """Builds torch optimizers for one group of parameters."""
+
+    @property
+    def schedule(self) -> Schedule | None: ...
+    def build(self, parameters: Mapping[str, nn.Parameter]) -> Sequence[torch.optim.Optimizer]: ...
+
+
+@runtime_checkable
 class Average(Protocol):
     """The decay of an exponential moving average of weights: a pure function of the step."""
 
