@@ -34,7 +34,8 @@ class Mixture:
     from.
 
     Args:
-        parts: the data, by names of your choice. They agree in size, channels, classes and captions.
+        parts: the data, by names of your choice. They agree in size and channels; there are labels, or captions, where all
+            of them have some, and then as many classes.
         weights: of each part; its share is its weight over the sum of all.
         end_weights: what the shares come to, in a line from those of `weights`. None = they never change.
         start_step: where they begin to change.
@@ -101,7 +102,15 @@ class Mixed:
             places = [place for place, owner in enumerate(owners) if owner == name]
             if places:
                 found.append((places, dataset.fetch([indices[place] - self.offsets[name] for place in places])))
-        return _woven(found, owners)
+        return self._shown(_woven(found, owners))
+
+    def _shown(self, samples: Samples) -> Samples:
+        """Samples with what all parts have, whatever parts they are from."""
+        return replace(
+            samples,
+            labels=None if self.spec.num_classes is None else samples.labels,
+            captions=samples.captions if self.spec.captions else None,
+        )
 
     def batches(self, batch_size: int) -> list[BatchShape]:
         return [BatchShape(num_samples=batch_size, height=self.spec.height, width=self.spec.width)]
@@ -142,14 +151,23 @@ class Mixed:
 
 
 def _common_spec(datasets: Mapping[str, Dataset]) -> DataSpec:
+    """What all parts have. Raises ValueError where they are not of one size, or of other classes."""
     (first, one), *others = datasets.items()
     for name, other in others:
-        if other.spec != one.spec:
+        if not _go_together(one.spec, other.spec):
             raise ValueError(
                 f"Mixture.parts[{name!r}] holds {other.spec.described}, but Mixture.parts[{first!r}] holds "
                 f"{one.spec.described}. Mix data of one kind."
             )
-    return one.spec
+    specs = [dataset.spec for dataset in datasets.values()]
+    classes = None if any(spec.num_classes is None for spec in specs) else one.spec.num_classes
+    return replace(one.spec, num_classes=classes, captions=all(spec.captions for spec in specs))
+
+
+def _go_together(one: DataSpec, other: DataSpec) -> bool:
+    sizes = {(spec.channels, spec.height, spec.width) for spec in (one, other)}
+    classes = {spec.num_classes for spec in (one, other)} - {None}
+    return len(sizes) == 1 and len(classes) <= 1
 
 
 def _woven(found: Sequence[tuple[list[int], Samples]], owners: Sequence[str]) -> Samples:
@@ -165,10 +183,14 @@ def _joined(found: Sequence[Samples]) -> Samples:
     return Samples(
         images=torch.cat([samples.images for samples in found]),
         labels=_cat([samples.labels for samples in found]),
-        captions=None if found[0].captions is None else tuple(c for samples in found for c in samples.captions or ()),
+        captions=None if any(samples.captions is None for samples in found) else _captions(found),
         candidates=_cat([samples.candidates for samples in found]),
         extras={key: tuple(value for samples in found for value in samples.extras[key]) for key in known},
     )
+
+
+def _captions(found: Sequence[Samples]) -> tuple[str, ...]:
+    return tuple(caption for samples in found for caption in samples.captions or ())
 
 
 def _cat(tensors: Sequence[Tensor | None]) -> Tensor | None:

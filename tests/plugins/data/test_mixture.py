@@ -19,6 +19,7 @@ from genever_plugins.data.digits import Digits
 from genever_plugins.data.few import Few
 from genever_plugins.data.mixture import Mixed, Mixture
 from genever_plugins.data.shapes import Shapes
+from genever_plugins.data.subject import Subject
 
 SMALL = Shapes(height=16, width=16, num_images=30, num_validation=4)
 
@@ -148,6 +149,16 @@ def test_parts_of_another_kind_are_refused_by_name(other: Any, described: str) -
     message = rf"Mixture\.parts\['old'\] holds {described}, but Mixture\.parts\['new'\] holds 2x4x4 images of 3 classes with"
     with pytest.raises(ValueError, match=message):
         mixture(parts={"new": ToyData(), "old": other}).build("train")
+
+
+def test_what_only_some_parts_have_is_left_out() -> None:
+    things = Subject(height=16, width=16)
+    dataset = Mixture(parts={"scenes": SMALL, "things": things}, weights={"scenes": 1, "things": 1}).build("train")
+    assert (dataset.spec.num_classes, dataset.spec.captions) == (None, True)
+    scenes, all_parts = dataset.fetch([0, 1]), dataset.fetch([0, 30])
+    assert (scenes.labels, all_parts.labels) == (None, None)
+    each = [data.build("train").fetch([0]).captions for data in (SMALL, things)]
+    assert [all_parts.captions] == [one + other for one, other in [each] if one and other]
 
 
 @pytest.mark.parametrize(
