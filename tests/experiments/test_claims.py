@@ -63,6 +63,14 @@ def test_row_brings_along_all_that_its_stages_name(claims: Any, tmp_path: Path) 
     assert [tuple(one.parents.values()) for one in found if one.stage == "learned"] == [(0, 2), (1, 3)]
 
 
+def test_run_is_mixed_with_that_of_its_seed(claims: Any, tmp_path: Path) -> None:
+    (tmp_path / "claims.yaml").write_text(LEARNED.replace("method: learned", "method: {stage: plain, mixed_with: reward}"))
+    plan = claims.read_plan(tmp_path / "claims.yaml")
+    side = plan.claims[0].method
+    assert plan.needed(plan.claims) == ["plain", "reward"]
+    assert (str(side), side.again(tmp_path)) == ("plain, mixed with reward", ["--mix", f"{tmp_path}=1"])
+
+
 @pytest.mark.parametrize(
     ("after", "said"),
     [
