@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from genever.parts import load_catalog
-from genever.testing import Case, Contract, ToyData, ToyLearnableCodec, ToyReward, contracts_of, toy_composition
+from genever.testing import Case, Contract, ToyData, ToyEncoder, ToyLearnableCodec, ToyReward, contracts_of, toy_composition
 from genever.training import Composition
 
 CATALOG = load_catalog()
@@ -70,7 +70,9 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     },
     "distiller.ConsistencyTraining": lambda pretrained: {"distance": part("distance.Huber")},
     "distiller.ECT": lambda pretrained: {"distance": part("distance.Huber")},
+    "distiller.InstaFlow": lambda pretrained: {"encoder": ToyEncoder(), "num_pairs": 20, "teacher_steps": 2},
     "distiller.LCM": lambda pretrained: {"distance": part("distance.Huber")},
+    "distiller.Reflow": lambda pretrained: {"num_pairs": 20, "teacher_steps": 2, "num_rounds": 2},
     "distiller.Shortcut": lambda pretrained: {"average": part("average.Constant", decay=0.5)},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},

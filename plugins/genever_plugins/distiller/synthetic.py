@@ -11,7 +11,7 @@ from genever.training import Batch, Composition, derived_seed, normal_of_numbers
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-__all__ = ["Synthetic", "synthesised"]
+__all__ = ["AT_A_TIME", "Synthetic", "asked", "synthesised"]
 
 #: Samples that are made together.
 AT_A_TIME = 250
@@ -40,16 +40,16 @@ def synthesised(composition: Composition, num: int, guidance: Guidance | None) -
 
     Where a run goes on there is only room for them: its checkpoint holds them.
     """
-    asked = _asked(composition, range(1))
-    made = Synthetic(composition.latent.shape, asked.new_zeros((num, *asked.shape[1:]))).to(composition.device)
+    one = asked(composition, range(1))
+    made = Synthetic(composition.latent.shape, one.new_zeros((num, *one.shape[1:]))).to(composition.device)
     if composition.holds_start:
         chunks = [range(first, min(first + AT_A_TIME, num)) for first in range(0, num, AT_A_TIME)]
-        made.cond.copy_(torch.cat([_asked(composition, chunk) for chunk in chunks]))
+        made.cond.copy_(torch.cat([asked(composition, chunk) for chunk in chunks]))
         made.latents.copy_(torch.cat([*_drawn(composition, made.cond, guidance)])[:num])
     return made
 
 
-def _asked(composition: Composition, numbers: Sequence[int]) -> Int[Tensor, " num *rest"]:
+def asked(composition: Composition, numbers: Sequence[int]) -> Int[Tensor, " num *rest"]:
     """Conditions of the training data, again from its beginning where it ends."""
     data = composition.data
     return composition.conditioner.prepare(data.fetch([number % len(data) for number in numbers]))

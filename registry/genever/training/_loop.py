@@ -124,10 +124,12 @@ class Trainer:
         roles, frozen = kept(method, self.composition.codec)
         live = Live(roles=roles, frozen=frozen, groups=layout.groups, averages=averages, learners=learners)
 
-        # A resumed round goes on from its checkpoint; a new one first writes down what will never change in it.
+        # A resumed round goes on from its checkpoint; a new one first makes and writes down what will never change in it.
         if resumed:
             method.load_state_dict(load_progress(self.run, self.run.saved_steps()[-1], live))
         else:
+            if round_.prepare is not None:
+                round_.prepare(method)
             self.saver.save_constants(number, live)
         for role, module in method.roles.items():
             module.train(role not in method.frozen)
