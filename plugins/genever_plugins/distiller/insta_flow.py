@@ -38,8 +38,8 @@ class InstaFlow:
         guidance: of the teacher, folded into the student, which is sampled unguided. None = conditional.
 
     References:
-        Liu et al., InstaFlow: One Step is Enough for High-Quality Diffusion-Based Text-to-Image Generation, 2024, eq. (6)
-            and section 4. arXiv:2309.06380
+        Liu et al., InstaFlow: One Step is Enough for High-Quality Diffusion-Based Text-to-Image Generation, 2024.
+            arXiv:2309.06380
         Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, 2018, eq. (1).
             arXiv:1801.03924
     """

@@ -41,7 +41,7 @@ class Reflow:
     References:
         Liu et al., Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow, 2023, eq. (1) and
             algorithm 1. arXiv:2209.03003
-        Liu et al., InstaFlow: One Step is Enough for High-Quality Diffusion-Based Text-to-Image Generation, 2024, eq. (4)
+        Liu et al., InstaFlow: One Step is Enough for High-Quality Diffusion-Based Text-to-Image Generation, 2024
             (guided pairs). arXiv:2309.06380
     """
 

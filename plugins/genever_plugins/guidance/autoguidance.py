@@ -34,7 +34,7 @@ class Autoguidance(Composed):
         stop: guide up to this t (1 = data).
 
     References:
-        Karras et al., Guiding a Diffusion Model with a Bad Version of Itself, 2024, eq. (3) and section 4.
+        Karras et al., Guiding a Diffusion Model with a Bad Version of Itself, 2024.
             arXiv:2406.02507
     """
 

@@ -36,9 +36,9 @@ class ClassifierGuidance(Composed):
         guidance: gives the output that is changed, such as guidance.CFG. None = the conditional one.
 
     References:
-        Dhariwal and Nichol, Diffusion Models Beat GANs on Image Synthesis, 2021, eq. (10) and (14). arXiv:2105.05233
-        Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, 2023, eq. (11) (at the estimate of the
-            data). arXiv:2209.14687
+        Dhariwal and Nichol, Diffusion Models Beat GANs on Image Synthesis, 2021, section 4. arXiv:2105.05233
+        Chung et al., Diffusion Posterior Sampling for General Noisy Inverse Problems, 2023 (at the estimate of the data).
+            arXiv:2209.14687
     """
 
     provides: ClassVar[tuple[str, ...]] = ()

@@ -36,9 +36,9 @@ class RewardGuidance(Composed):
         guidance: gives the output that is changed, such as guidance.CFG. None = the conditional one.
 
     References:
-        Nichol et al., GLIDE: Towards Photorealistic Image Generation and Editing with Text-Guided Diffusion Models, 2022,
-            section 2.3 (CLIP guidance). arXiv:2112.10741
-        Bansal et al., Universal Guidance for Diffusion Models, 2023, eq. (6) (at the estimate of the data). arXiv:2302.07121
+        Nichol et al., GLIDE: Towards Photorealistic Image Generation and Editing with Text-Guided Diffusion Models, 2022
+            (CLIP guidance). arXiv:2112.10741
+        Bansal et al., Universal Guidance for Diffusion Models, 2023 (at the estimate of the data). arXiv:2302.07121
     """
 
     provides: ClassVar[tuple[str, ...]] = ()

@@ -37,8 +37,8 @@ class AnnealedLangevin:
     References:
         Song and Ermon, Generative Modeling by Estimating Gradients of the Data Distribution, 2019, algorithm 1.
             arXiv:1907.05600
-        Song and Ermon, Improved Techniques for Training Score-Based Generative Models, 2020, section 3.3 (the step size) and
-            appendix (the last estimate). arXiv:2006.09011
+        Song and Ermon, Improved Techniques for Training Score-Based Generative Models, 2020 (the last estimate).
+            arXiv:2006.09011
     """
 
     provides: ClassVar[tuple[str, ...]] = ()

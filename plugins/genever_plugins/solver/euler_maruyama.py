@@ -33,8 +33,8 @@ class EulerMaruyama:
         shift: > 1 puts more steps near noise, as large images need (see sampler.Shifted). 1 = even in t.
 
     References:
-        Ma et al., SiT: Exploring Flow and Diffusion-based Generative Models with Scalable Interpolant Transformers, 2024,
-            eq. (4) and section 2.3. arXiv:2401.08740
+        Ma et al., SiT: Exploring Flow and Diffusion-based Generative Models with Scalable Interpolant Transformers, 2024.
+            arXiv:2401.08740
         Song et al., Score-Based Generative Modeling through Stochastic Differential Equations, 2021, eq. (6).
             arXiv:2011.13456
     """
