@@ -16,6 +16,8 @@ SHORT = [
     "train.validate_samples = 8",
     "train.sample_images = 4",
 ]
+#: And of experiments that name a part.
+SHORTER = {"DreamBooth": "DreamBooth.num_prior = 12", "SubjectFidelity": "encoder.Classifier.steps = 20"}
 
 
 def name_of(file: Path) -> str:
@@ -44,7 +46,8 @@ def run_short(file: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> Pat
     for needed in runs_of(file, capsys):
         if not list((root / needed).glob("*/run.json")):
             run_short(ROOT / "experiments" / f"{needed}.gin", root, capsys)
-    bindings = [word for binding in SHORT for word in ("-b", binding)]
+    fewer = [binding for part, binding in SHORTER.items() if f"@{part}()" in file.read_text()]
+    bindings = [word for binding in [*SHORT, *fewer] for word in ("-b", binding)]
     capsys.readouterr()
     assert main(["run", str(file), "--root", str(root), *bindings]) == 0
     return Path(capsys.readouterr().out.splitlines()[-1])

@@ -64,9 +64,9 @@ def test_mutated_file_gets_an_answer(
     rng = random.Random(seed)
     for number in range(400):
         Path("x.gin").write_bytes(mutated(good_but(rng.choice(TEXTS)), rng))
-        began = time.perf_counter()
+        began = time.process_time()  # What others do at the same moment is not our time.
         code = main(["check", "x.gin"])
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         said = capsys.readouterr()
         assert (code, seconds < 1) in ((0, True), (2, True))
         assert (code == 2) == (" error: " in said.err)
