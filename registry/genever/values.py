@@ -101,6 +101,17 @@ class Samples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def rows(self, which: slice | list[int]) -> Samples:
+        """Some of them, as a slice or in the order of their places."""
+        places = range(len(self))[which] if isinstance(which, slice) else which
+        return Samples(
+            images=self.images[which],
+            labels=None if self.labels is None else self.labels[which],
+            captions=None if self.captions is None else tuple(self.captions[place] for place in places),
+            candidates=None if self.candidates is None else self.candidates[which],
+            extras={key: tuple(values[place] for place in places) for key, values in self.extras.items()},
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:

@@ -134,7 +134,7 @@ class Mixed:
         for name in set(owners):
             places = [place for place, owner in enumerate(owners) if owner == name]
             dataset = cast(VerifiableDataset, self.datasets[name])
-            scores[places] = dataset.verify(images[places], _rows(samples, places)).float().cpu()
+            scores[places] = dataset.verify(images[places], samples.rows(places)).float().cpu()
         return scores
 
     def _quotas(self, num_steps: int, batch_size: int) -> Quotas:
@@ -173,7 +173,7 @@ def _go_together(one: DataSpec, other: DataSpec) -> bool:
 def _woven(found: Sequence[tuple[list[int], Samples]], owners: Sequence[str]) -> Samples:
     """Samples of several parts, each in its places."""
     order = torch.tensor([place for places, _ in found for place in places]).argsort()
-    woven = _rows(_joined([samples for _, samples in found]), order.tolist())
+    woven = _joined([samples for _, samples in found]).rows(order.tolist())
     return replace(woven, extras={**woven.extras, "part": tuple(owners)})
 
 
@@ -196,13 +196,3 @@ def _captions(found: Sequence[Samples]) -> tuple[str, ...]:
 def _cat(tensors: Sequence[Tensor | None]) -> Tensor | None:
     there = [tensor for tensor in tensors if tensor is not None]
     return torch.cat(there) if len(there) == len(tensors) else None
-
-
-def _rows(samples: Samples, places: list[int]) -> Samples:
-    return Samples(
-        images=samples.images[places],
-        labels=None if samples.labels is None else samples.labels[places],
-        captions=None if samples.captions is None else tuple(samples.captions[place] for place in places),
-        candidates=None if samples.candidates is None else samples.candidates[places],
-        extras={key: tuple(values[place] for place in places) for key, values in samples.extras.items()},
-    )

@@ -12,8 +12,6 @@ from genever.values import Samples
 from jaxtyping import Float
 from torch import Tensor
 
-from genever_plugins.metric.reward import rows
-
 __all__ = ["PairAccuracy", "agreement"]
 
 #: Images that are scored together.
@@ -47,7 +45,7 @@ class PairAccuracy:
         size = max(1, BATCH_SIZE // samples.candidates.shape[1])
         for first in range(0, len(samples), size):
             images = samples.candidates[first : first + size].to(evaluation.device)
-            found.append(self._judged(rows(samples, first, first + size), images, scorer, composition))
+            found.append(self._judged(samples.rows(slice(first, first + size)), images, scorer, composition))
         scores, utilities = (torch.cat(ones) for ones in zip(*found, strict=True))
         best = utilities.gather(1, scores.argmax(1, keepdim=True)).squeeze(1) == utilities.amax(1)
         return {"pair_accuracy": agreement(scores, utilities).item(), "best_accuracy": best.double().mean().item()}

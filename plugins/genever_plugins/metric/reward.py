@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from genever import slots
 from genever.training import Evaluation, named, sampling
-from genever.values import Samples
 
 __all__ = ["Reward"]
 
@@ -36,21 +35,9 @@ class Reward:
         composition = evaluation.composition
         model = composition.once(self.reward, "built", lambda: self.reward.build(composition))
         made = evaluation.generated()
-        chunks = [rows(made, first, first + BATCH_SIZE) for first in range(0, len(made), BATCH_SIZE)]
+        chunks = [made.rows(slice(first, first + BATCH_SIZE)) for first in range(0, len(made), BATCH_SIZE)]
         rewards = torch.cat([model(chunk.images.to(evaluation.device), chunk).double().cpu() for chunk in chunks])
         return {self.name: rewards.mean().item(), f"{self.name}_std": rewards.std(correction=0).item()}
 
     def protocol(self, evaluation: Evaluation) -> str:
         return f"{sampling(evaluation)}, rewarded by {named(self.reward)}"
-
-
-def rows(samples: Samples, first: int, stop: int) -> Samples:
-    """Samples first .. stop - 1."""
-    cut = slice(first, stop)
-    return replace(
-        samples,
-        images=samples.images[cut],
-        labels=None if samples.labels is None else samples.labels[cut],
-        captions=None if samples.captions is None else samples.captions[cut],
-        extras={name: values[cut] for name, values in samples.extras.items()},
-    )

@@ -103,7 +103,7 @@ class Contest:
         if not starts:
             raise UserError(f"--block is {block}, but there are {len(self.numbers)} samples. Give fewer, or raise --num.")
         scores = {
-            run: [self._measured(metric, name, _rows(made, start, start + block)) for start in starts]
+            run: [self._measured(metric, name, made.rows(slice(start, start + block))) for start in starts]
             for run, made in self.made.items()
         }
         each = "each sample" if block == 1 else f"each {block} samples"
@@ -145,12 +145,12 @@ class Contest:
         """1 = the first, -1 = the second, 0 = neither."""
         device, found = self.first.composition.device, list[Tensor]()
         for start in range(0, len(first), _BATCH_SIZE):
-            a, b = (_rows(made, start, start + _BATCH_SIZE) for made in (first, second))
+            a, b = (made.rows(slice(start, start + _BATCH_SIZE)) for made in (first, second))
             found.append((judge.prefers(a.images.to(device), b.images.to(device), a).double().cpu() - 0.5).sign())
         return torch.cat(found)
 
     def _rewards(self, model: RewardModel, made: Samples) -> list[float]:
-        chunks = [_rows(made, start, start + _BATCH_SIZE) for start in range(0, len(made), _BATCH_SIZE)]
+        chunks = [made.rows(slice(start, start + _BATCH_SIZE)) for start in range(0, len(made), _BATCH_SIZE)]
         device = self.first.composition.device
         return torch.cat([model(one.images.to(device), one).double().cpu() for one in chunks]).tolist()
 
@@ -222,15 +222,3 @@ def _conditions(samples: Samples) -> list[str]:
 def _asked_alike(opened: Opened, wanted: Samples, numbers: range) -> Samples:
     """The run's own samples of these numbers, asked for by the labels and captions of all."""
     return replace(asked_for(opened.composition, numbers), labels=wanted.labels, captions=wanted.captions)
-
-
-def _rows(samples: Samples, first: int, stop: int) -> Samples:
-    cut = slice(first, stop)
-    return replace(
-        samples,
-        images=samples.images[cut],
-        labels=None if samples.labels is None else samples.labels[cut],
-        captions=None if samples.captions is None else samples.captions[cut],
-        candidates=None,
-        extras={name: values[cut] for name, values in samples.extras.items()},
-    )

@@ -56,7 +56,7 @@ class Start:
         self.catalog = catalog
 
     def load(self, stage: Stage, model: Denoiser, codec: CodecModule) -> None:
-        """Raises ValueError where the architectures differ, or the losses of a student and its teacher."""
+        """Raises ValueError where the architectures differ."""
         opened = open_run(self.run, self.catalog, device=torch.device("cpu"))
         if opened.composition.stage.codec == stage.codec:
             cast(nn.Module, codec).load_state_dict(cast(nn.Module, opened.composition.codec).state_dict())
