@@ -108,6 +108,28 @@ def test_rank_correlation_is_of_ranks_alone(claims: Any) -> None:
     assert claims._rank_correlation([(1.0, 3.0)]) is None
 
 
+@pytest.mark.parametrize(
+    ("method", "now", "kept"),
+    [
+        ("plain", ["1", "2", "held"], ["1", "2", "**held**"]),
+        ("plain", ["–", "–", "not measured"], ["7", "3", "**not held**"]),
+        ("other", ["–", "–", "not measured"], ["–", "–", "**not measured**"]),
+    ],
+)
+def test_row_stays_as_it_was_where_it_compares_the_same(
+    claims: Any, tmp_path: Path, method: str, now: list[str], kept: list[str]
+) -> None:
+    (tmp_path / "claims.yaml").write_text(LEARNED)
+    before = claims.read_plan(tmp_path / "claims.yaml")
+    old = claims.row(before.claims[0], "7", "3", "not held", "1 min", "2026-01-01")
+    (tmp_path / "claims.yaml").write_text(LEARNED.replace("method: learned", f"method: {method}"))
+    plan = claims.read_plan(tmp_path / "claims.yaml")
+    page = claims.document(before, [old]).replace("| learned |", "| plain |")
+    new = claims.row(plan.claims[0], *now, "2 min", "2026-01-02")
+    (line,) = claims.whole(plan, [new], page)
+    assert line[4:7] == kept
+
+
 def test_row_is_measured_in_a_shortened_form(tmp_path: Path) -> None:
     done = measure("--only", "lora", "--quick", "--root", tmp_path)
     assert done.returncode == 0, done.stderr
