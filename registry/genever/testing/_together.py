@@ -16,7 +16,6 @@ __all__ = ["start_together", "train_together"]
 PRELOADED = [
     "genever.execution.__main__",
     "genever_plugins.backbone.dit",
-    "sklearn.datasets",
     "torch._dynamo",
     "torch.distributed.fsdp",
     "torch.utils.tensorboard",
