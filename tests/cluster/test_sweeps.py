@@ -151,8 +151,7 @@ def assert_same_bits(run: RunDirectory, other: RunDirectory) -> None:
 
 def test_sweep_survives_what_a_cluster_does_to_it(cluster: Any, gate: Path, folder: Path) -> None:
     (folder / "open").touch()
-    calm = submit("story", SWEEP.format(gate=folder / "open"), root="calm")
-    cluster.wait_for(lambda: over(calm), 180)
+    calm = submit("story", SWEEP.format(gate=folder / "open").replace("on: slurm", "on: local"), root="calm")
     sweep = submit("story", SWEEP.format(gate=gate))
     good, diverging = runs_of(sweep)[:3], runs_of(sweep)[3]
     cluster.wait_for(lambda: all(len(run.saved_steps()) > 1 for run in good) and kinds(sweep)[3] == "failed", 180)
@@ -175,6 +174,7 @@ def test_sweep_survives_what_a_cluster_does_to_it(cluster: Any, gate: Path, fold
     found = cluster.wait_for(lambda: over(sweep), 240)
     assert [one.kind for one in found] == ["finished", "finished", "finished", "failed"]
     assert all(len(RunJob(run.path).attempts) == 2 for run in good)
+    cluster.wait_for(lambda: over(calm), 180)
     for run, undisturbed in zip(good, runs_of(calm), strict=False):
         assert_same_bits(run, undisturbed)
     told = genever("results", "story")

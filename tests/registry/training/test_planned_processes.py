@@ -15,7 +15,6 @@ train.backbone    = @DiT()
 train.loss        = @FlowMatching()
 train.sampler     = @Shifted()
 train.optimizer   = @AdamW()
-train.parallel    = @{parallel}()
 train.steps       = 6
 train.batch_size  = 8
 train.accumulate  = 2
@@ -53,9 +52,8 @@ def losses(run: RunDirectory) -> list[float]:
     return [line["model/loss"] for line in run.read_metrics() if "model/loss" in line]
 
 
-@pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
-def test_two_processes_follow_one_plan(new_run: NewRun, tmp_path: Path, parallel: str) -> None:
-    one, two = (new_run(TEXT.format(parallel=parallel, multiple=4), tmp_path / name) for name in ("one", "two"))
+def test_two_processes_follow_one_plan(new_run: NewRun, tmp_path: Path) -> None:
+    one, two = (new_run(TEXT.format(multiple=4), tmp_path / name) for name in ("one", "two"))
     assert train_together(one.path, 1) == [0]
     assert train_together(two.path, 2) == [0, 0]
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
@@ -64,7 +62,7 @@ def test_two_processes_follow_one_plan(new_run: NewRun, tmp_path: Path, parallel
 
 
 def test_planned_batch_that_two_processes_cannot_split_is_refused(new_run: NewRun, tmp_path: Path) -> None:
-    run = new_run(TEXT.format(parallel="DDP", multiple=1), tmp_path)
+    run = new_run(TEXT.format(multiple=1), tmp_path)
     assert set(train_together(run.path, 4)) == {2}
     assert (
         "plans batches of 18 images of 16x16 pixels, which train.accumulate = 2 parts on 4 processes do not divide"

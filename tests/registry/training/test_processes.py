@@ -102,17 +102,37 @@ def assert_close(one: RunDirectory, other: RunDirectory) -> None:
     assert apart.norm() / start.norm() < 1e-4
 
 
-@pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
-@pytest.mark.parametrize("method", METHODS)
-def test_two_processes_train_as_one_does(compose: Compose, method: str, parallel: str) -> None:
+def both(compose: Compose, method: str, parallel: str) -> tuple[RunDirectory, RunDirectory]:
+    """A method's run in one process, and in two."""
     lines, started = f"{METHODS[method]}\ntrain.parallel = @{parallel}()", method != "plain"
-    one, two, again = (compose(lines, started=started) for _ in range(3))
+    one, two = (compose(lines, started=started) for _ in range(2))
     assert train_together(one.path, 1) == [0]
     assert train_together(two.path, 2) == [0, 0]
-    assert train_together(again.path, 2) == [0, 0]
-    assert_close(two, one)
-    assert_same_bits(two, again)
-    assert [step for step, _ in losses(two)] == [step for step, _ in losses(one)]
+    return one, two
+
+
+def assert_trained_alike(one: RunDirectory, other: RunDirectory) -> None:
+    assert_close(other, one)
+    assert [step for step, _ in losses(other)] == [step for step, _ in losses(one)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_train_as_one_does(compose: Compose, method: str) -> None:
+    assert_trained_alike(*both(compose, method, "DDP"))
+
+
+@pytest.mark.parametrize("method", ["plain", "dreambooth", "ladd"])
+def test_two_processes_train_as_one_does_in_shards(compose: Compose, method: str) -> None:
+    """A model alone, beside a prior, and through a frozen network."""
+    assert_trained_alike(*both(compose, method, "FSDP"))
+
+
+@pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
+def test_two_processes_end_with_the_same_bits_each_time(compose: Compose, parallel: str) -> None:
+    runs = [compose(f"{METHODS['terms']}\ntrain.parallel = @{parallel}()") for _ in range(2)]
+    for run in runs:
+        assert train_together(run.path, 2) == [0, 0]
+    assert_same_bits(*runs)
 
 
 @pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
