@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import torch
 from annotated_types import Ge, Gt
 from genever.values import Condition, ConditionSpec, LatentSpec
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from genever_plugins.backbone.adaln_block import AdaLNBlock, modulate
 from genever_plugins.backbone.image_condition import beside
 from genever_plugins.backbone.numbers import NumberEmbeddings
 from genever_plugins.backbone.official_dit_weights import load_official
 from genever_plugins.backbone.patches import grid_of, patch_grid, sincos_positions, unpatchify
+from genever_plugins.backbone.recomputed import run_block
 from genever_plugins.backbone.time_embedding import TimeEmbedding
 
 __all__ = ["DiT"]
@@ -122,7 +121,7 @@ class DiTNetwork(nn.Module):
         tokens = self.x_embedder(beside(x, condition)) + self.positions(grid)
         outputs: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, start=1):
-            tokens = self._run(block, tokens, c, text, condition.mask)
+            tokens = run_block(block, tokens, c, text, condition.mask, recompute=self.recompute)
             if number in taps:
                 outputs[number] = tokens
         image = unpatchify(self.final_layer(tokens, c), grid, self.patch)
@@ -142,11 +141,6 @@ class DiTNetwork(nn.Module):
         if self.pooled_embedder is not None:
             c = c + self.pooled_embedder(condition.pooled)
         return c
-
-    def _run(self, block: nn.Module, *inputs: Tensor | None) -> Tensor:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
-        return block(*inputs)
 
 
 class PatchEmbedding(nn.Module):

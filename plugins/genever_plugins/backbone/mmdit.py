@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, cast
 
-import torch
 from annotated_types import Ge
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from genever.values import Condition, ConditionSpec, LatentSpec
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from genever_plugins.backbone.condition_tokens import class_tokens, condition_tokens, pooled_vector
 from genever_plugins.backbone.masked_joint_attention import MaskedJointAttention
 from genever_plugins.backbone.numbers import NumberEmbeddings
 from genever_plugins.backbone.patches import grid_of, patch_grid, sincos_positions, unpatchify
+from genever_plugins.backbone.recomputed import run_block
+from genever_plugins.backbone.silent_start import start_silent
 
 __all__ = ["MMDiT"]
 
@@ -73,9 +74,8 @@ class MMDiTNetwork(nn.Module):
         self.num_blocks, self.feature_width = part.depth, part.width
         self.feature_grid = patch_grid(latent, part.patch, "backbone.MMDiT.patch")
         self.patch, self.time_scale, self.recompute = part.patch, part.time_scale, part.recompute
-        classes, text = condition.num_classes, condition.text_width
-        needs_token = classes is not None or text is None
-        self.class_tokens = nn.Embedding((classes or 0) + 1, text or part.width) if needs_token else None
+        self.class_tokens = class_tokens(condition, part.width)
+        read_width = condition.text_width or part.width
         self.transformer = SD3Transformer2DModel(
             sample_size=max(latent.height, latent.width),
             patch_size=part.patch,
@@ -83,16 +83,15 @@ class MMDiTNetwork(nn.Module):
             num_layers=part.depth,
             attention_head_dim=part.width // part.heads,
             num_attention_heads=part.heads,
-            joint_attention_dim=text or part.width,
+            joint_attention_dim=read_width,
             caption_projection_dim=part.width,
-            pooled_projection_dim=condition.pooled_width or text or part.width,
+            pooled_projection_dim=condition.pooled_width or read_width,
             out_channels=latent.channels,
             pos_embed_max_size=max(self.feature_grid),
             qk_norm="rms_norm" if part.qk_norm else None,
         )
         self.transformer.set_attn_processor(cast(Any, MaskedJointAttention()))
-        for name, parameter in self.named_parameters():
-            _initialise(name, parameter.detach())
+        start_silent(self)
         self.numbers = NumberEmbeddings(condition.numbers, part.width)
 
     def forward(
@@ -103,13 +102,13 @@ class MMDiTNetwork(nn.Module):
         *,
         taps: Sequence[int] = (),
     ) -> tuple[Float[Tensor, " batch channels height width"], tuple[Tensor, ...]]:
-        read, mask = self.embed_condition(condition, len(x))
-        pooled = _mean(read, mask) if condition.pooled is None else condition.pooled
+        read, mask = condition_tokens(self.class_tokens, condition, len(x))
+        pooled = pooled_vector(condition, read, mask)
         c = self.numbers(self.transformer.time_text_embed(self.time_scale * t.float(), pooled), condition.numbers)
         text, tokens = self.transformer.context_embedder(read), self.embed_patches(x)
         outputs: dict[int, Tensor] = {}
         for number, block in enumerate(self.transformer.transformer_blocks, start=1):
-            text, tokens = self._run(block, tokens, text, c, {"attention_mask": mask})
+            text, tokens = run_block(block, tokens, text, c, {"attention_mask": mask}, recompute=self.recompute)
             if number in taps:
                 outputs[number] = tokens
         values = self.transformer.proj_out(self.transformer.norm_out(tokens, c))
@@ -124,38 +123,3 @@ class MMDiTNetwork(nn.Module):
         first = (max(columns - rows, 0) // 2, max(rows - columns, 0) // 2)
         positions = sincos_positions(self.feature_width, grid, built=self.feature_grid, first=first)
         return embedding.proj(x).flatten(2).transpose(1, 2) + positions.to(x)
-
-    def embed_condition(
-        self, condition: Condition, num: int
-    ) -> tuple[Float[Tensor, " batch length width"], Bool[Tensor, " batch length"] | None]:
-        """What the image attends to: the class's token, then the text's, and which of them may be read; None = all."""
-        parts: list[Tensor] = [] if condition.tokens is None else [condition.tokens]
-        mask = condition.mask
-        if self.class_tokens is not None:
-            device = self.class_tokens.weight.device
-            none = torch.zeros(num, dtype=torch.int64, device=device)
-            parts.insert(0, self.class_tokens(none if condition.classes is None else condition.classes).unsqueeze(1))
-            mask = None if mask is None else torch.cat([mask.new_ones(num, 1), mask], 1)
-        return torch.cat(parts, 1), mask
-
-    def _run(self, block: nn.Module, *inputs: object) -> tuple[Tensor | None, Tensor]:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
-        return block(*inputs)
-
-
-def _mean(tokens: Tensor, mask: Tensor | None) -> Tensor:
-    """The mean of each sample's tokens that may be read."""
-    if mask is None:
-        return tokens.mean(1)
-    return (tokens * mask.unsqueeze(2)).sum(1) / mask.sum(1, keepdim=True)
-
-
-def _initialise(name: str, parameter: Tensor) -> None:
-    """As in DiT: zeros where an output leaves, small normals for embeddings, Xavier elsewhere."""
-    if name.endswith("bias") or any(part in name for part in (".norm1", "norm_out", "proj_out")):
-        nn.init.zeros_(parameter)
-    elif name.startswith(("class_tokens", "transformer.time_text_embed", "transformer.context_embedder")):
-        nn.init.normal_(parameter, std=0.02)
-    elif parameter.ndim > 1:
-        nn.init.xavier_uniform_(parameter.flatten(1))

@@ -7,7 +7,7 @@ from genever.values import LatentSpec
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["grid_of", "patch_grid", "sincos_positions", "unpatchify"]
+__all__ = ["grid_of", "grid_places", "patch_grid", "sincos_positions", "unpatchify"]
 
 
 def patch_grid(latent: LatentSpec, patch: int, name: str) -> tuple[int, int]:
@@ -39,19 +39,26 @@ def sincos_positions(
 ) -> Float[Tensor, " 1 tokens width"]:
     """Fixed positions of row-major tokens: half of the features from the column, half from the row, as DiT has them.
 
-    A grid of other size than the built one covers as much area, about the same centre, and its patches are as far apart in
-    both directions: twice as many rows and columns stand half as far apart, and a wide image reaches further to the sides.
-
     Args:
-        built: the grid whose patches stand one apart. None = this one.
+        built: see `grid_places`. None = this grid.
         first: row and column of the built grid's first patch.
     """
-    built = built or grid
-    apart = (built[0] * built[1] / (grid[0] * grid[1])) ** 0.5
-    rows, columns = (_places(num, of, apart) + start for num, of, start in zip(grid, built, first, strict=True))
+    rows, columns = (places + start for places, start in zip(grid_places(grid, built=built or grid), first, strict=True))
     column = _sincos(width // 2, columns).repeat(len(rows), 1)
     row = _sincos(width // 2, rows).repeat_interleave(len(columns), 0)
     return torch.cat([column, row], 1).float().unsqueeze(0)
+
+
+def grid_places(
+    grid: tuple[int, int], *, built: tuple[int, int]
+) -> tuple[Float[Tensor, " rows"], Float[Tensor, " columns"]]:
+    """Where the rows and the columns of a grid stand on the built one, whose patches stand at 0, 1, 2 and so on.
+
+    A grid of other size than the built one covers as much area, about the same centre, and its patches are as far apart in
+    both directions: twice as many rows and columns stand half as far apart, and a wide image reaches further to the sides.
+    """
+    apart = (built[0] * built[1] / (grid[0] * grid[1])) ** 0.5
+    return _places(grid[0], built[0], apart), _places(grid[1], built[1], apart)
 
 
 def _places(num: int, built: int, apart: float) -> Float[Tensor, " num"]:

@@ -12,11 +12,11 @@ from genever.values import Condition, ConditionSpec, LatentSpec
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
-from torch.utils.checkpoint import checkpoint
 
 from genever_plugins.backbone.attention import MLP, SelfAttention
 from genever_plugins.backbone.numbers import NumberEmbeddings
 from genever_plugins.backbone.patches import grid_of, patch_grid, unpatchify
+from genever_plugins.backbone.recomputed import run_block
 from genever_plugins.backbone.time_embedding import TimeEmbedding
 
 __all__ = ["UViT"]
@@ -109,7 +109,8 @@ class UViTNetwork(nn.Module):
         outputs: dict[int, Tensor] = {}
         skips: list[Tensor] = []
         for number, block in enumerate(self.blocks, start=1):
-            tokens = self._run(block, tokens, skips.pop() if number > self.num_blocks // 2 + 1 else None, mask)
+            skip = skips.pop() if number > self.num_blocks // 2 + 1 else None
+            tokens = run_block(block, tokens, skip, mask, recompute=self.recompute)
             if number <= self.num_blocks // 2:
                 skips.append(tokens)
             if number in taps:
@@ -144,11 +145,6 @@ class UViTNetwork(nn.Module):
         learned = patches.transpose(1, 2).unflatten(2, self.feature_grid)
         between = F.interpolate(learned, grid, mode="bilinear", align_corners=False)
         return torch.cat([extras, between.flatten(2).transpose(1, 2)], 1)
-
-    def _run(self, block: nn.Module, *inputs: Tensor | None) -> Tensor:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
-        return block(*inputs)
 
 
 class UViTBlock(nn.Module):
