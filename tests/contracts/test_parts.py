@@ -46,6 +46,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "aligner.SelfAlignment": lambda pretrained: {"average": part("average.Constant", decay=0.5)},
     "aligner.Together": lambda pretrained: {"aligners": (part("aligner.Dispersive"), part("aligner.IREPA"))},
     "backbone.DiT": lambda pretrained: {"width": 32, "depth": 2, "heads": 2},
+    "backbone.Flux": lambda pretrained: {"width": 32, "double_depth": 1, "single_depth": 1, "heads": 2},
     "backbone.MMDiT": lambda pretrained: {"width": 32, "depth": 2, "heads": 2},
     "backbone.UNet": lambda pretrained: {
         "widths": (8, 16),

@@ -25,6 +25,7 @@ _ATTENTION_AND_MLP = (
     # That of diffusers' transformers and U-Nets.
     *("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"),
     *("ff.net.0.proj", "ff.net.2", "ff_context.net.0.proj", "ff_context.net.2"),
+    *("single_transformer_blocks.*.proj_mlp", "single_transformer_blocks.*.proj_out"),
 )
 
 

@@ -27,12 +27,14 @@ SPECS = {
 
 def small(name: str, **parameters: Any) -> Any:
     from genever_plugins.backbone.dit import DiT
+    from genever_plugins.backbone.flux import Flux
     from genever_plugins.backbone.mmdit import MMDiT
     from genever_plugins.backbone.unet import UNet
     from genever_plugins.backbone.uvit import UViT
 
     parts: dict[str, Callable[..., Any]] = {
         "DiT": lambda **more: DiT(**{"width": 32, "depth": 3, "heads": 2, **more}),
+        "Flux": lambda **more: Flux(**{"width": 32, "double_depth": 1, "single_depth": 2, "heads": 2, **more}),
         "MMDiT": lambda **more: MMDiT(**{"width": 32, "depth": 3, "heads": 2, **more}),
         "UViT": lambda **more: UViT(**{"width": 32, "depth": 3, "heads": 2, **more}),
         "UNet": lambda **more: UNet(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from genever.values import LatentSpec
 
-NAMES = ("DiT", "MMDiT", "UNet", "UViT")
+NAMES = ("DiT", "Flux", "MMDiT", "UNet", "UViT")
 KINDS = ("none", "classes", "text", "unpooled text", "classes and text")
 every = pytest.mark.parametrize("name", NAMES)
 
@@ -61,7 +61,7 @@ def test_what_is_behind_the_mask_is_not_read(kit, name, kind):
     assert (network(x, t, changed)[0] - first).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["DiT", "MMDiT", "UNet"])
+@pytest.mark.parametrize("name", ["DiT", "Flux", "MMDiT", "UNet"])
 def test_padding_makes_no_difference(kit, name):
     network = kit.network(name, "text")
     x, t, condition = kit.inputs("text")
@@ -114,7 +114,7 @@ def test_meta_device_builds_the_same_network(kit, name, kind):
     assert {k: v.shape for k, v in empty.state_dict().items()} == {k: v.shape for k, v in full.state_dict().items()}
 
 
-@pytest.mark.parametrize("name", ["DiT", "MMDiT", "UViT"])
+@pytest.mark.parametrize("name", ["DiT", "Flux", "MMDiT", "UViT"])
 def test_taps_are_the_blocks_in_the_order_asked_for(kit, name):
     network = kit.network(name)
     given = kit.inputs("classes")
@@ -127,7 +127,7 @@ def test_taps_are_the_blocks_in_the_order_asked_for(kit, name):
     assert not torch.equal(features[0], features[1])
 
 
-@pytest.mark.parametrize("name", ["DiT", "MMDiT", "UViT"])
+@pytest.mark.parametrize("name", ["DiT", "Flux", "MMDiT", "UViT"])
 def test_patch_that_does_not_fit_is_named(kit, name):
     message = rf"^backbone\.{name}\.patch = 5 does not divide 8x12, the size that the codec hands over\."
     with pytest.raises(ValueError, match=message):

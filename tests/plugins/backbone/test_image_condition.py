@@ -54,7 +54,7 @@ def test_image_stands_behind_the_channels_of_x(kit):
     assert beside(x, replace(condition, image=None)) is x
 
 
-@pytest.mark.parametrize("name", ["MMDiT", "UViT"])
+@pytest.mark.parametrize("name", ["Flux", "MMDiT", "UViT"])
 def test_backbone_that_reads_no_image_is_refused_by_its_ability(name, tmp_path, capsys):
     text = f"""
         train.data = @Digits()

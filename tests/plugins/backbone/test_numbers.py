@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-every = pytest.mark.parametrize("name", ["DiT", "MMDiT", "UNet", "UViT"])
+every = pytest.mark.parametrize("name", ["DiT", "Flux", "MMDiT", "UNet", "UViT"])
 KINDS = pytest.mark.parametrize("kind", ["none", "classes", "text"])
 NUMBERS = ("end_time", "guidance_scale")
 

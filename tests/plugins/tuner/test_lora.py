@@ -8,6 +8,7 @@ import torch
 from diffusers.models.attention import BasicTransformerBlock
 from genever.testing import ToyBackbone, take_steps
 from genever_plugins.backbone.dit import DiT
+from genever_plugins.backbone.flux import Flux
 from genever_plugins.tuner.lora import LoRA
 from peft import PeftModel
 
@@ -139,3 +140,10 @@ def test_lora_default_targets_are_the_attention_and_mlp_layers_of_diffusers(toy)
     learns = toy.compose(tuner=LoRA(), backbone=OfDiffusers()).tuned.learns
     layers = {name.split(".", 3)[2] + "." + name.split(".", 3)[3].partition(".lora")[0] for name in learns}
     assert layers == {*(f"attn1.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")), "ff.net.0.proj", "ff.net.2"}
+
+
+def test_lora_default_targets_are_the_attention_and_mlp_layers_of_flux(toy):
+    backbone = Flux(width=8, double_depth=0, single_depth=1, heads=2, patch=1)
+    learns = toy.compose(tuner=LoRA(), data=toy.gaussian(side=2), backbone=backbone).tuned.learns
+    layers = {name.partition("single_transformer_blocks.0.")[2].partition(".lora")[0] for name in learns}
+    assert layers == {"attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp", "proj_out"}
