@@ -71,11 +71,11 @@ class LADD:
         teacher, taps = composition.teacher, self._taps(composition)
         width = tapped(composition, "distiller.LADD.taps", taps).feature_width
         widths = [width] * len(taps)
-        frozen: dict[str, nn.Module] = {"teacher": teacher}
-        if self.num_synthetic:
-            frozen["synthetic"] = synthesised(composition, self.num_synthetic, self.synthetic_guidance)
 
         def start(previous: Mapping[str, nn.Module]) -> Method:
+            frozen: dict[str, nn.Module] = {"teacher": teacher}
+            if self.num_synthetic:
+                frozen["synthetic"] = Synthetic(composition, self.num_synthetic)
             heads = composition.build_seeded("discriminator", lambda: Discriminator(widths, self.head_width, timed=True))
             return LatentAdversarial(
                 part=self,
@@ -86,7 +86,8 @@ class LADD:
                 conditioner=composition.conditioner,
             )
 
-        return [Round(name="adversarial", start=start, solver=Renoising(num_steps=self.num_steps))]
+        prepare = synthesised(composition, self.synthetic_guidance) if self.num_synthetic else None
+        return [Round(name="adversarial", start=start, prepare=prepare, solver=Renoising(num_steps=self.num_steps))]
 
     def _taps(self, composition: Composition) -> tuple[int, ...]:
         return tuple(range(1, num_blocks(composition) + 1) if self.taps is None else self.taps)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from genever.slots import ConditionerModule, Guidance
-from genever.training import Batch, Composition, derived_seed, normal_of_numbers
+from genever.training import Batch, Composition, Method, derived_seed, normal_of_numbers
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-__all__ = ["AT_A_TIME", "Synthetic", "asked", "synthesised"]
+from genever_plugins.distiller.chunks import asked, in_chunks
 
-#: Samples that are made together.
-AT_A_TIME = 250
+__all__ = ["Synthetic", "synthesised"]
 
 
 class Synthetic(nn.Module):
@@ -23,10 +22,12 @@ class Synthetic(nn.Module):
     latents: Float[Tensor, " num channels height width"]
     cond: Int[Tensor, " num *rest"]
 
-    def __init__(self, shape: tuple[int, int, int], cond: Int[Tensor, " num *rest"]) -> None:
+    def __init__(self, composition: Composition, num: int) -> None:
         super().__init__()
-        self.register_buffer("latents", torch.zeros((len(cond), *shape), dtype=torch.float16))
-        self.register_buffer("cond", cond)
+        shape, device = (num, *composition.latent.shape), composition.device
+        self.register_buffer("latents", torch.zeros(shape, dtype=torch.float16, device=device))
+        one = asked(composition, 1)
+        self.register_buffer("cond", torch.zeros((num, *one.shape[1:]), dtype=one.dtype, device=device))
 
     def batch(self, beside: Batch, conditioner: ConditionerModule) -> Batch:
         """As many samples as another batch has, with its luck."""
@@ -35,37 +36,25 @@ class Synthetic(nn.Module):
         return replace(beside, x_1=self.latents[chosen].float(), cond=cond, null=conditioner.null(cond))
 
 
-def synthesised(composition: Composition, num: int, guidance: Guidance | None) -> Synthetic:
-    """The teacher's samples for the conditions of the training data, by the stage's solver.
+def synthesised(composition: Composition, guidance: Guidance | None) -> Callable[[Method], None]:
+    """Fills the role "synthetic" of a method: by the stage's solver, for the conditions of the training data in their order.
 
-    Where a run goes on there is only room for them: its checkpoint holds them.
+    Args:
+        guidance: of the role "teacher", whose samples they are.
     """
-    one = asked(composition, range(1))
-    made = Synthetic(composition.latent.shape, one.new_zeros((num, *one.shape[1:]))).to(composition.device)
-    if composition.holds_start:
-        chunks = [range(first, min(first + AT_A_TIME, num)) for first in range(0, num, AT_A_TIME)]
-        made.cond.copy_(torch.cat([asked(composition, chunk) for chunk in chunks]))
-        made.latents.copy_(torch.cat([*_drawn(composition, made.cond, guidance)])[:num])
-    return made
 
+    def prepare(method: Method) -> None:
+        made, teacher = method.roles["synthetic"], method.roles["teacher"]
+        assert isinstance(made, Synthetic)
+        shape, device = composition.latent.shape, composition.device
 
-def asked(composition: Composition, numbers: Sequence[int]) -> Int[Tensor, " num *rest"]:
-    """Conditions of the training data, again from its beginning where it ends."""
-    data = composition.data
-    return composition.conditioner.prepare(data.fetch([number % len(data) for number in numbers]))
+        def draw(chunk: int, rows: Sequence[int]) -> Tensor:
+            field = composition.field_of(teacher, made.cond[rows], guidance)
+            noise = normal_of_numbers(composition.seed, rows, "synthetic noise", shape, device)
+            generator = torch.Generator(device).manual_seed(derived_seed(composition.seed, "synthetic", chunk))
+            return composition.solver(field, noise, generator=generator).float()
 
+        made.cond.copy_(asked(composition, len(made.cond)))
+        made.latents.copy_(in_chunks(composition, len(made.latents), draw))
 
-@torch.no_grad()
-def _drawn(composition: Composition, cond: Tensor, guidance: Guidance | None) -> Iterator[Tensor]:
-    """Latents in their order, which the processes share; what is left over at the end is drawn in vain."""
-    world, num, device = composition.world, len(cond), composition.device
-
-    def draw(chunk: int) -> Tensor:
-        numbers = [(chunk * AT_A_TIME + n) % num for n in range(AT_A_TIME)]
-        field = composition.field_of(composition.teacher, cond[numbers], guidance)
-        noise = normal_of_numbers(composition.seed, numbers, "synthetic noise", composition.latent.shape, device)
-        generator = torch.Generator(device).manual_seed(derived_seed(composition.seed, "synthetic", chunk))
-        return composition.solver(field, noise, generator=generator).float()
-
-    for first in range(0, -(-num // AT_A_TIME), world.size):
-        yield from world.gather(draw(first + world.rank))
+    return prepare

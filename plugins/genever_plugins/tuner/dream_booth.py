@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge, MinLen
 from genever.slots import Tuner
-from genever.training import Batch, Composition, Forward, Regression, Tuned, sample
+from genever.training import Batch, Composition, Forward, Method, Regression, Tuned, sample
 from genever.values import DataSpec, Samples
 from jaxtyping import Int
 from torch import Tensor, nn
@@ -64,32 +64,25 @@ class DreamBooth:
     def tune(self, composition: Composition) -> Tuned:
         if self.prior_weight == 0:
             return self.tuner.tune(composition)
-        # The model is asked before its tuner touches it.
-        prior = self._prior(composition)
+        self._check(composition)
+        wanted = self._wanted(composition.data.spec)
+        prior = Prior(wanted, composition.conditioner.prepare(wanted)).to(composition.device)
         tuned = self.tuner.tune(composition)
 
         def extend(method: Regression) -> Regression:
             method = tuned.extend(method)
             return method.adding(PriorPreservation(method, prior, composition, self.prior_weight))
 
-        return replace(tuned, extend=extend)
+        def prepare(method: Method) -> None:
+            tuned.prepare(method)
+            prior.keep(self._drawn(method.roles["model"], composition, wanted))
 
-    def _prior(self, composition: Composition) -> Prior:
-        self._check(composition)
-        wanted = self._wanted(composition.data.spec)
-        prior = Prior(wanted, composition.conditioner.prepare(wanted)).to(composition.device)
-        if composition.holds_start:
-            prior.keep(
-                sample(
-                    composition,
-                    composition.model,
-                    range(FIRST, FIRST + self.num_prior),
-                    solver=composition.solver,
-                    guidance=composition.guidance,
-                    wanted=wanted,
-                ).images
-            )
-        return prior
+        return replace(tuned, extend=extend, prepare=prepare)
+
+    def _drawn(self, model: nn.Module, composition: Composition, wanted: Samples) -> Tensor:
+        """What the model draws of the class before it learns: what its tuner added says nothing yet."""
+        numbers, solver = range(FIRST, FIRST + self.num_prior), composition.solver
+        return sample(composition, model, numbers, solver=solver, guidance=composition.guidance, wanted=wanted).images
 
     def _wanted(self, spec: DataSpec) -> Samples:
         """What is to be asked for; the images themselves are still to be made."""

@@ -56,6 +56,7 @@ class Tuned:
         merge: folds what was learned into the plain network, in place: nothing of the tuner is left in the model. Raises
             ValueError where the plain network has no place for it.
         extend: adds to the base method what this tuner asks of it, such as a term on other samples.
+        prepare: makes what that needs, as a round's does (see `genever.training.Round`).
     """
 
     learns: Mapping[str, nn.Parameter]
@@ -63,6 +64,7 @@ class Tuned:
     export: Callable[[Path], None]
     merge: Callable[[], None]
     extend: Callable[[Regression], Regression] = lambda method: method
+    prepare: Callable[[Method], None] = lambda method: None
 
 
 class Start(Protocol):
@@ -266,7 +268,7 @@ class Composition:
         method = aligner.align(base, self) if aligner else base
         _check_replaced(self.stage, base, method)
         if distiller is None:
-            return [Round(name="train", start=lambda roles: method)]
+            return [Round(name="train", start=lambda roles: method, prepare=self.tuned.prepare)]
         if not isinstance(method, Regression):
             raise ValueError(
                 f"train.aligner = {type(self.stage.aligner).__name__} rebuilds the step, and so does the distiller. "

@@ -92,7 +92,7 @@ class Round:
         start: makes the method from the roles that the round before left (empty in the first round). It is also called
             on resume, before the weights are loaded, so it must not depend on the values of weights.
         prepare: makes what follows from those values, such as a teacher's samples, in a role of the method that is frozen:
-            called where the round begins, not where it is resumed. None = nothing.
+            called where the round begins, by all processes at once, and saved; not where it is resumed. None = nothing.
         solver: how this round's model is sampled; None = as the stage says.
         guidance: None = as the stage says; meaningless where `solver` is None.
     """

@@ -16,7 +16,10 @@ from genever_plugins.sampler.uniform import Uniform
 def distilled(toy, distiller=None, **parts):
     given = {"data": toy.gaussian(num_classes=3), "conditioner": Classes(dropout=0.5), **parts}
     composition = toy.compose(distiller=distiller or LADD(head_width=16), start="fresh", **given)
-    method = composition.rounds()[0].start({})
+    (round_,) = composition.rounds()
+    method = round_.start({})
+    if round_.prepare is not None:
+        round_.prepare(method)
     for head in method.roles["discriminator"].heads.values():
         torch.nn.init.normal_(head.last.weight, std=0.1)
     return composition, method

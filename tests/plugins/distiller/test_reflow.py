@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,7 +101,7 @@ def test_reflow_on_a_line_leaves_nothing_to_bend(toy):
     composition = toy.compose(distiller=REFLOW, start="fresh", data=toy.gaussian(mean=(0.0,)))
     round_ = composition.rounds()[0]
     method = round_.start({})
-    round_.prepare(type("Exact", (), {"roles": {**method.roles, "model": Mixture()}}))
+    round_.prepare(replace(method, roles={**method.roles, "model": Mixture()}))
     x_0, order = method.roles["pairs"].noise.float().flatten().sort()
     x_1 = method.roles["pairs"].data.float().flatten()[order]
     assert all(bool((((1 - t) * x_0 + t * x_1).diff() >= -2e-3).all()) for t in (0.0, 0.3, 0.7, 1.0))

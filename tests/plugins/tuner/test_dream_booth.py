@@ -30,7 +30,10 @@ def started(composition):
 
 
 def prior_of(composition):
-    return started(composition).roles["prior"]
+    """The prior of a round that begins."""
+    method = started(composition)
+    composition.rounds()[0].prepare(method)
+    return method.roles["prior"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +82,8 @@ def test_dream_booth_prior_follows_from_the_seed_alone(toy):
 
 def test_dream_booth_term_is_the_weighed_error_on_prior_images(toy):
     composition = dreaming(toy, prior_weight=0.3)
-    method, batch = started(composition), next(composition.feed().at(5))
-    prior, model = method.roles["prior"], method.roles["model"]
+    prior, method, batch = prior_of(composition), started(composition), next(composition.feed().at(5))
+    model = method.roles["model"]
     draws = Draws((composition.seed, 5, 0, 1), slice(0, 8), 8, composition.device)
     chosen, t = draws.integers("prior", 9), draws.each("time", lambda num, g: torch.rand(num, generator=g))
     x_1, x_0, wide = prior.images(chosen), draws.normal("noise", (2, 4, 4)), t.view(-1, 1, 1, 1)
@@ -102,11 +105,14 @@ def test_dream_booth_gradients_are_those_of_both_terms(toy):
         torch.testing.assert_close(both.grad, plain.tuned.learns[name].grad + extra, rtol=1e-4, atol=1e-6)
 
 
-def test_dream_booth_prior_is_not_made_again_for_a_run_that_goes_on(toy):
-    parts = {"data": ToyData(), "tuner": DreamBooth(tuner=Full(), **BOOTH), "solver": Refusing(), "batch_size": 8}
-    assert not prior_of(toy.compose(start=None, **parts)).pixels.any()
+def test_dream_booth_prior_is_not_made_again_for_a_run_that_goes_on(toy, tmp_path):
+    given = {"data": ToyData(), "tuner": DreamBooth(tuner=Full(), **BOOTH), "batch_size": 8, "steps": 2, "sample_images": 0}
+    run, asked = RunDirectory.create(tmp_path, "stopped", "0" * 8, {}), iter((1,))
+    with pytest.raises(Stopped):
+        Trainer(composition=toy.compose(start="toy", **given), run=run, should_stop=lambda: next(asked)).train()
+    Trainer(composition=toy.compose(start=None, solver=Refusing(), **given), run=run).train()
     with pytest.raises(AssertionError):
-        toy.compose(start="toy", **parts)
+        prior_of(toy.compose(start="toy", solver=Refusing(), **given))
 
 
 def test_dream_booth_run_goes_on_without_its_start_to_the_same_bits(toy, tmp_path):
@@ -120,7 +126,7 @@ def test_dream_booth_run_goes_on_without_its_start_to_the_same_bits(toy, tmp_pat
     Trainer(composition=second, run=run).train()
     ended = second.model.state_dict()
     assert all(torch.equal(ended[name], one) for name, one in whole.items())
-    assert torch.equal(prior_of(second).pixels, prior_of(first).pixels)
+    assert torch.equal(started(second).roles["prior"].pixels, started(first).roles["prior"].pixels)
 
 
 def test_dream_booth_asks_by_captions_where_the_model_reads_them(toy):

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from genever.testing._contracts._luck import global_luck_untouched
 from genever.testing._toy_stage import take_steps
-from genever.training import Composition, Method
+from genever.training import Composition, Method, Round
 
-__all__ = ["Built", "check_groups", "check_luck", "check_repeats", "check_state", "check_steps"]
+__all__ = ["Built", "begun", "check_groups", "check_luck", "check_repeats", "check_state", "check_steps"]
 
 #: Builds a method anew, with the composition that it belongs to.
 Built = Callable[[], tuple[Method, Composition]]
+
+
+def begun(one: Round, roles: Mapping[str, nn.Module]) -> Method:
+    """The method of a round, as its first step finds it."""
+    method = one.start(roles)
+    if one.prepare is not None:
+        one.prepare(method)
+    return method
 
 
 def check_groups(build: Built) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import nn
 
 from genever.testing._case import Case
 from genever.testing._contracts import _method
 from genever.testing._toy_stage import take_steps
-from genever.training import Composition, Evaluation, Method, Round
+from genever.training import Composition, Evaluation, Method
 
 
 def rounds_have_names_of_their_own(case: Case) -> None:
@@ -43,7 +40,7 @@ def every_round_goes_on_from_the_one_before(case: Case) -> None:
     composition = case.composition(distiller=case.part())
     roles = {}
     for one in composition.rounds():
-        method = _begun(one, roles)
+        method = _method.begun(one, roles)
         take_steps(method, composition)
         roles = method.roles
 
@@ -51,7 +48,7 @@ def every_round_goes_on_from_the_one_before(case: Case) -> None:
 def teacher_stays_as_it_was(case: Case) -> None:
     composition = case.composition(distiller=case.part())
     before = {name: one.clone() for name, one in composition.teacher.state_dict().items()}
-    take_steps(_begun(composition.rounds()[0], {}), composition)
+    take_steps(_method.begun(composition.rounds()[0], {}), composition)
     assert all(torch.equal(one, before[name]) for name, one in composition.teacher.state_dict().items())
 
 
@@ -70,12 +67,4 @@ def student_can_be_sampled(case: Case) -> None:
 
 def _first_round(case: Case) -> tuple[Method, Composition]:
     composition = case.composition(distiller=case.part())
-    return _begun(composition.rounds()[0], {}), composition
-
-
-def _begun(one: Round, roles: Mapping[str, nn.Module]) -> Method:
-    """The method of a round, as its first step finds it."""
-    method = one.start(roles)
-    if one.prepare is not None:
-        one.prepare(method)
-    return method
+    return _method.begun(composition.rounds()[0], {}), composition

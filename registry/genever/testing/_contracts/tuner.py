@@ -44,14 +44,14 @@ def reference_stays_as_the_model_was(case: Case) -> None:
     composition = _composition(case)
     cond = _conditions(composition)
     reference, before = composition.tuned.reference(), _output(composition.model, cond)
-    take_steps(composition.rounds()[0].start({}), composition)
+    take_steps(_method.begun(composition.rounds()[0], {}), composition)
     torch.testing.assert_close(_output(reference, cond), before)
     assert not torch.equal(_output(composition.model, cond), before), "Two steps have not changed the model."
 
 
 def merging_leaves_the_plain_network(case: Case) -> None:
     composition, plain = _composition(case), case.composition()
-    take_steps(composition.rounds()[0].start({}), composition)
+    take_steps(_method.begun(composition.rounds()[0], {}), composition)
     cond, names = _conditions(composition), list(composition.model.state_dict())
     before = _output(composition.model, cond)
     # Where the plain network has no place for what was learned, everything stays as it is.
@@ -75,7 +75,7 @@ def _composition(case: Case) -> Composition:
 
 def _tuned(case: Case) -> tuple[Method, Composition]:
     composition = _composition(case)
-    return composition.rounds()[0].start({}), composition
+    return _method.begun(composition.rounds()[0], {}), composition
 
 
 def _conditions(composition: Composition) -> Tensor:
