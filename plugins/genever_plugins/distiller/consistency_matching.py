@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import torch
 from genever.slots import Average, Distance
-from genever.training import Batch, Composition, Feed, Field, Regression, Stateless, Update, follow, frozen_copy
+from genever.training import Batch, Composition, Feed, Field, Update, frozen_copy
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from genever_plugins.distiller.consistency import end
 from genever_plugins.distiller.neighbours import Neighbour
+from genever_plugins.distiller.student import Student
 
 __all__ = ["ConsistencyMatching", "with_target"]
 
@@ -22,7 +23,7 @@ _SHORTEST = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConsistencyMatching(Stateless):
+class ConsistencyMatching(Student):
     """`genever.training.Method`: draw f(x_t, t) to f(x_s, s), for a neighbour x_s of x_t that is nearer to data.
 
     The loss is the mean of distance(f(x_t, t), f(x_s, s)) / (s - t), where no gradient flows into f(x_s, s), which is the
@@ -35,20 +36,11 @@ class ConsistencyMatching(Stateless):
         cond: what the student is asked for.
     """
 
-    roles: Mapping[str, nn.Module]
-    base: Regression
     intervals: Callable[[Float[Tensor, " batch"], int], tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]]
     neighbour: Neighbour
     distance: Distance | None = None
     average: Average | None = None
     cond: Callable[[Batch], Tensor] = lambda batch: batch.cond
-
-    @property
-    def frozen(self) -> frozenset[str]:
-        return frozenset({"teacher"} & set(self.roles))
-
-    def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
-        return self.base.groups()
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
         yield from data.updates(lambda batch: self.losses(batch, step))
@@ -71,8 +63,7 @@ class ConsistencyMatching(Stateless):
 
     def after(self, group: str, step: int) -> None:
         if self.average is not None:
-            names = [name.removeprefix("model.") for name in self.base.learns]
-            follow(self.roles["target"], self.roles["model"], names, self.average.decay_at(step))
+            self.draw_target(self.average.decay_at(step))
 
 
 def with_target(roles: Mapping[str, nn.Module], composition: Composition, average: Average | None) -> dict[str, nn.Module]:

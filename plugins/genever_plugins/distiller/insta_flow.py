@@ -9,13 +9,14 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge
 from genever.slots import CodecModule, ConditionerModule, Encoder, Guidance
-from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Stateless, Update
+from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Update
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from genever_plugins.distiller.pairs import Pairs, paired
 from genever_plugins.distiller.progressive import StudentSteps
+from genever_plugins.distiller.student import Student
 
 __all__ = ["InstaFlow", "perceptual_distance"]
 
@@ -75,21 +76,12 @@ class InstaFlow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneStep(Stateless):
+class OneStep(Student):
     """`genever.training.Method`: the error of the student's only step, in latents first and then in features."""
 
     part: InstaFlow
-    roles: Mapping[str, nn.Module]
-    base: Regression
     codec: CodecModule
     conditioner: ConditionerModule
-
-    @property
-    def frozen(self) -> frozenset[str]:
-        return frozenset(self.roles) - {"model"}
-
-    def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
-        return {"model": self.base.learns}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
         yield from data.updates(lambda batch: self.losses(batch, step))

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
-from genever.training import Batch, Composition, Feed, Method, Regression, Round, Stateless, Update
+from genever.training import Batch, Composition, Feed, Method, Regression, Round, Update
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -22,6 +22,7 @@ from genever_plugins.distiller.mean_velocity import (
     of_rows,
     spread,
 )
+from genever_plugins.distiller.student import Student
 
 __all__ = ["MeanFlow"]
 
@@ -95,16 +96,10 @@ class MeanFlow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanFlowMatching(Stateless):
+class MeanFlowMatching(Student):
     """`genever.training.Method`: regress the mean velocity on what its derivative says that it is."""
 
     part: MeanFlow
-    roles: Mapping[str, nn.Module]
-    base: Regression
-    frozen: frozenset[str] = frozenset()
-
-    def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
-        return {"model": self.base.learns}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
         yield from data.updates_with_report(self.losses)

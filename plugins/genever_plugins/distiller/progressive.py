@@ -18,12 +18,13 @@ from genever.training import (
     Method,
     Regression,
     Round,
-    Stateless,
     Update,
     frozen_copy,
 )
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from genever_plugins.distiller.student import Student
 
 __all__ = ["ProgressiveDistillation"]
 
@@ -105,7 +106,7 @@ class StudentSteps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Halving(Stateless):
+class Halving(Student):
     """`genever.training.Method` of one round: regress the mean of the teacher's two velocities.
 
     Args:
@@ -114,13 +115,7 @@ class Halving(Stateless):
     """
 
     num_steps: int
-    roles: Mapping[str, nn.Module]
-    base: Regression
     guidance: Guidance | None
-    frozen: frozenset[str] = frozenset({"teacher"})
-
-    def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
-        return self.base.groups()
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
         yield from data.updates(self.losses)

@@ -8,10 +8,11 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 from genever.slots import ConditionerModule, Guidance
-from genever.training import Batch, Composition, Feed, Method, Regression, Round, Stateless, Update
+from genever.training import Batch, Composition, Feed, Method, Regression, Round, Update
 from torch import Tensor, nn
 
 from genever_plugins.distiller.pairs import Pairs, paired
+from genever_plugins.distiller.student import Student
 
 __all__ = ["PairMatching", "Reflow"]
 
@@ -79,21 +80,15 @@ class Reflow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairMatching(Stateless):
+class PairMatching(Student):
     """`genever.training.Method`: the base method's error on pairs.
 
     Args:
         drops: whether conditions are dropped as in the base method, so that the student can be guided.
     """
 
-    roles: Mapping[str, nn.Module]
-    base: Regression
     conditioner: ConditionerModule
     drops: bool
-    frozen: frozenset[str] = frozenset({"pairs"})
-
-    def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
-        return {"model": self.base.learns}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
         yield from data.updates(self.losses)

@@ -9,12 +9,13 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from annotated_types import Ge, Gt
 from genever.slots import Guidance
-from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Stateless, Update
+from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Update
 from torch import Tensor, nn
 
 from genever_plugins.distiller.consistency import wide
 from genever_plugins.distiller.few_steps import Renoising, check_times
 from genever_plugins.distiller.jvp import derivative_along
+from genever_plugins.distiller.student import Student
 
 __all__ = ["SCM"]
 
@@ -83,19 +84,10 @@ class SCM:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContinuousConsistency(Stateless):
+class ContinuousConsistency(Student):
     """`genever.training.Method`: regress the student's velocity, moved along a normalised tangent."""
 
     part: SCM
-    roles: Mapping[str, nn.Module]
-    base: Regression
-
-    @property
-    def frozen(self) -> frozenset[str]:
-        return frozenset({"teacher"} & set(self.roles))
-
-    def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
-        return self.base.groups()
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
         yield from data.updates(lambda batch: self.losses(batch, step))

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge, Gt, Le
 from genever.slots import Average
-from genever.training import Batch, Composition, Feed, Method, Regression, Round, Stateless, Update, follow, frozen_copy
+from genever.training import Batch, Composition, Feed, Method, Regression, Round, Update, frozen_copy
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -22,6 +22,7 @@ from genever_plugins.distiller.mean_velocity import (
     of_rows,
     spread,
 )
+from genever_plugins.distiller.student import Student
 
 __all__ = ["Shortcut"]
 
@@ -90,16 +91,10 @@ class Shortcut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfConsistency(Stateless):
+class SelfConsistency(Student):
     """`genever.training.Method`: regress steps on two half ones of the averaged model, and the velocity on the data's."""
 
     part: Shortcut
-    roles: Mapping[str, nn.Module]
-    base: Regression
-    frozen: frozenset[str] = frozenset()
-
-    def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
-        return {"model": self.base.learns}
 
     def updates(self, data: Feed, step: int) -> Iterator[Update]:
         # What is not frozen is put into training mode, but targets have no dropout.
@@ -146,5 +141,4 @@ class SelfConsistency(Stateless):
         return (first + second) / 2  # eq. (5)
 
     def after(self, group: str, step: int) -> None:
-        names = [name.removeprefix("model.") for name in self.base.learns]
-        follow(self.roles["target"], self.roles["model"], names, self.part.average.decay_at(step))
+        self.draw_target(self.part.average.decay_at(step))
