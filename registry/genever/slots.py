@@ -52,6 +52,7 @@ __all__ = [
     "NumberConditionerModule",
     "NumberedNetwork",
     "Optimizer",
+    "OuterConditionerModule",
     "Parallel",
     "Path",
     "PlannedDataset",
@@ -248,6 +249,17 @@ class ConditionerModule(Protocol):
         ...
 
     def __call__(self, cond: Int[Tensor, " batch *rest"]) -> Condition: ...
+
+
+@runtime_checkable
+class OuterConditionerModule(ConditionerModule, Protocol):
+    """A conditioner around another one. A model may start from one that has fewer of them around the same, or more.
+
+    Attributes:
+        conditioner: the module that this one goes around.
+    """
+
+    conditioner: ConditionerModule
 
 
 @runtime_checkable

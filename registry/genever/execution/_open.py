@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from genever.errors import UserError
 from genever.execution._average_length import average_of_length
+from genever.execution._places import left_behind, may_be_new, names_by_place
 from genever.language import build
 from genever.runs import RunDirectory, find_run
 from genever.slots import CodecModule, Guidance, Solver
@@ -61,9 +61,10 @@ class Start:
         if opened.composition.stage.codec == stage.codec:
             cast(nn.Module, codec).load_state_dict(cast(nn.Module, opened.composition.codec).state_dict())
         opened.composition.tuned.merge()
-        there, names = _by_place(opened.model.state_dict()), {_place(name): name for name in model.state_dict()}
-        here = _by_place(model.state_dict())
-        given, wanted = _without_single_heads(there, here), _without_single_heads(_without_new_numbers(here, there), there)
+        there, here, names = _by_place(opened.model), _by_place(model), names_by_place(model)
+        dropped, fresh = left_behind(opened.model) - here.keys(), may_be_new(model) - there.keys()
+        given = {place: tensor for place, tensor in there.items() if place not in dropped}
+        wanted = {place: tensor for place, tensor in here.items() if place not in fresh}
         shapes = {key: tuple(value.shape) for key, value in given.items()}
         differing = [key for key in wanted if shapes.get(key) != tuple(wanted[key].shape)] + [
             *(given.keys() - wanted.keys())
@@ -78,23 +79,9 @@ class Start:
         model.load_state_dict({names[place]: tensor for place, tensor in given.items()}, strict=False)
 
 
-def _place(name: str) -> str:
-    """What a weight is, whatever goes around its conditioner."""
-    return re.sub(r"^(conditioner\.)+", "conditioner.", name)
-
-
-def _by_place(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {_place(name): tensor for name, tensor in state.items()}
-
-
-def _without_new_numbers(state: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A number that the start does not read begins fresh, and so says nothing (`genever.slots.NumberedNetwork`)."""
-    return {name: tensor for name, tensor in state.items() if name in start or not name.startswith("network.numbers.")}
-
-
-def _without_single_heads(state: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A head that only one of two models has is left behind, or starts fresh."""
-    return {name: tensor for name, tensor in state.items() if name in other or not name.startswith("heads.")}
+def _by_place(model: Denoiser) -> dict[str, Tensor]:
+    state = model.state_dict()
+    return {place: state[name] for place, name in names_by_place(model).items()}
 
 
 @dataclass(frozen=True)
