@@ -174,6 +174,17 @@ def test_stage_without_aligner_and_distiller_has_one_round_of_regression() -> No
     assert isinstance(only.start({}), Regression)
 
 
+def test_only_round_makes_what_its_tuner_asks_for() -> None:
+    composition, made = toy_composition(), list[Method]()
+    composition.tuned = replace(composition.tuned, prepare=made.append)
+    (only,) = composition.rounds()
+    method = only.start({})
+    assert not made
+    assert only.prepare is not None
+    only.prepare(method)
+    assert made == [method]
+
+
 def test_rounds_are_built_once() -> None:
     composition = toy_composition()
     assert composition.rounds() is composition.rounds()
