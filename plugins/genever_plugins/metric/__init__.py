@@ -20,6 +20,7 @@ def register_parts(registry: Registry) -> None:
     registry.add("metric.PairAccuracy", "genever_plugins.metric.pair_accuracy:PairAccuracy")
     registry.add("metric.PrecisionRecall", "genever_plugins.metric.precision_recall:PrecisionRecall")
     registry.add("metric.Reward", "genever_plugins.metric.reward:Reward")
+    registry.add("metric.Sharpness", "genever_plugins.metric.sharpness:Sharpness")
     registry.add("metric.Straightness", "genever_plugins.metric.straightness:Straightness")
     registry.add("metric.SubjectFidelity", "genever_plugins.metric.subject_fidelity:SubjectFidelity")
     registry.add("metric.Upsampled", "genever_plugins.metric.upsampled:Upsampled")
