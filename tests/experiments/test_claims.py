@@ -1,5 +1,6 @@
 """`tools/claims`: what it compares is there, its verdicts are right, and a row can be measured."""
 
+import json
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from genever.command import main
+from genever.runs import RunDirectory
 from genever.sweeps import expand, read_sweep
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +71,29 @@ def test_run_is_mixed_with_that_of_its_seed(claims: Any, tmp_path: Path) -> None
     side = plan.claims[0].method
     assert plan.needed(plan.claims) == ["plain", "reward"]
     assert (str(side), side.again(tmp_path)) == ("plain, mixed with reward", ["--mix", f"{tmp_path}=1"])
+
+
+@pytest.fixture
+def halved(tmp_path: Path) -> RunDirectory:
+    """A run with a checkpoint in the middle and at the end of its first round, and at the end of its third."""
+    run = RunDirectory(tmp_path)
+    for step, number in ((5, 0), (10, 0), (30, 2)):
+        run.checkpoint(step).mkdir(parents=True)
+        (run.checkpoint(step) / "index.json").write_text(json.dumps({"round": number}))
+    return run
+
+
+def test_round_means_the_last_checkpoint_that_it_left(claims: Any, halved: RunDirectory) -> None:
+    side = claims.Side(stage="halving", metric="fd", round=1)
+    assert claims._end_of_round(halved, 1) == 10
+    assert (str(side), side.again(None, 10)) == ("halving, after round 1", ["--step", "10"])
+
+
+def test_round_whose_checkpoint_was_not_kept_is_refused(claims: Any, halved: RunDirectory) -> None:
+    with pytest.raises(
+        claims.Wrong, match=r"has no checkpoint of round 2, only of \[1, 3\]\. Name one of these, or keep all"
+    ):
+        claims._end_of_round(halved, 2)
 
 
 @pytest.mark.parametrize(
