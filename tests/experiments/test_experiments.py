@@ -17,7 +17,13 @@ SHORT = [
     "train.sample_images = 4",
 ]
 #: And of experiments that name a part.
-SHORTER = {"DreamBooth": "DreamBooth.num_prior = 12", "SubjectFidelity": "encoder.Classifier.steps = 20"}
+SHORTER = {
+    "DreamBooth": "DreamBooth.num_prior = 12",
+    "SubjectFidelity": "encoder.Classifier.steps = 20",
+    "Reflow": "Reflow.num_pairs = 12",
+    "InstaFlow": "InstaFlow.num_pairs = 12",
+    "LADD": "LADD.num_synthetic = 12",
+}
 
 
 def name_of(file: Path) -> str:
