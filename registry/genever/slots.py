@@ -225,10 +225,11 @@ class NumberedNetwork(Network, Protocol):
 
 @runtime_checkable
 class Backbone(Protocol):
-    """Builds the network. It declares by `provides` what it has: "taps", "classes", "text", "image", "numbers", "any_size".
+    """Builds the network. It declares by `provides` what it has: "taps", "classes", "text", "image", "numbers", "any_size",
+    "forward_mode".
 
     "any_size": its network takes latents of other sizes too, if it could be built for them. "numbers": its network is a
-    `NumberedNetwork`.
+    `NumberedNetwork`. "forward_mode": its network has a forward-mode derivative, its attention being computed the plain way.
     """
 
     def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module: ...
@@ -331,7 +332,8 @@ class Conditioner(Protocol):
     One that goes around another holds that one's module as its own `conditioner`: then a model with it may start from a run
     without it.
 
-    `dropout` is the share of training samples whose condition is nulled, once per sample, never at evaluation.
+    `dropout` is the share of training samples whose condition is nulled, once per sample, never at evaluation. Where there
+    is one, it provides "unconditional": a model learns to do without its condition.
     """
 
     @property

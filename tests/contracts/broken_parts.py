@@ -340,6 +340,36 @@ class LoudNumbers(toys.ToyBackbone):
         return network
 
 
+class Backward(torch.autograd.Function):
+    """The identity, with a derivative that runs backwards alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return grad_outputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackwardAlone(toys.ToyBackbone):
+    """It claims a forward-mode derivative.
+
+    Args:
+        width: of the features.
+        depth: number of blocks.
+
+    References:
+        Own work, 2026.
+    """
+
+    def build(self, latent: LatentSpec, condition: ConditionSpec) -> nn.Module:
+        network: Any = toys.ToyBackbone.build(self, latent, condition)
+        network.register_forward_hook(lambda network, given, found: (Backward.apply(found[0]), found[1]))
+        return network
+
+
 class RoundingModule(nn.Module):
     """Labels, each beside a number."""
 

@@ -51,7 +51,7 @@ class DiT:
         Chen et al., PixArt-α, 2023 (the cross-attention). arXiv:2310.00426
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "numbers", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "numbers", "any_size", "forward_mode")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 

@@ -43,7 +43,7 @@ class MMDiT:
         Esser et al., Scaling rectified flow transformers for high-resolution image synthesis, 2024. arXiv:2403.03206
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "numbers", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "numbers", "any_size", "forward_mode")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 

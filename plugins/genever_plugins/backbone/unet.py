@@ -42,7 +42,7 @@ class UNet:
         Saharia et al., Image super-resolution via iterative refinement (SR3), 2021. arXiv:2104.07636
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("classes", "text", "image", "numbers", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("classes", "text", "image", "numbers", "any_size", "forward_mode")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 

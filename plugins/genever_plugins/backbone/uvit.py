@@ -42,7 +42,7 @@ class UViT:
         Bao et al., All are worth words: a ViT backbone for diffusion models, 2022. arXiv:2209.12152
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "numbers", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "numbers", "any_size", "forward_mode")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 

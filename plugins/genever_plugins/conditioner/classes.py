@@ -28,7 +28,7 @@ class Classes:
         Ho and Salimans, Classifier-free diffusion guidance, 2022. arXiv:2207.12598
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("unconditional if dropout",)
     needs: ClassVar[tuple[str, ...]] = ("data.labels", "backbone.classes")
 
     dropout: Annotated[float, Ge(0), Le(1)] = 0.1

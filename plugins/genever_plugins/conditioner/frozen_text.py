@@ -38,7 +38,7 @@ class FrozenText:
             arXiv:1910.10683
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("new_words",)
+    provides: ClassVar[tuple[str, ...]] = ("new_words", "unconditional if dropout")
     needs: ClassVar[tuple[str, ...]] = ("data.captions", "backbone.text")
 
     path: str

@@ -47,7 +47,7 @@ class LowResolution:
         Saharia et al., Imagen, 2022, section 2.3 (the network is told the level). arXiv:2205.11487
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("image",)
+    provides: ClassVar[tuple[str, ...]] = ("conditioner.unconditional", "image")
     needs: ClassVar[tuple[str, ...]] = ("backbone.image", "backbone.numbers")
     defaults: ClassVar[dict[str, str]] = {"conditioner": "conditioner.Unconditional"}
 

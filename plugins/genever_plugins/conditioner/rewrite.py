@@ -37,7 +37,7 @@ class Rewrite:
         Betker et al., Improving image generation with better captions, 2023. https://cdn.openai.com/papers/dall-e-3.pdf
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("conditioner.unconditional",)
     needs: ClassVar[tuple[str, ...]] = ("data.captions",)
 
     conditioner: Conditioner

@@ -37,7 +37,7 @@ class Text:
         Svenstrup et al., Hash embeddings for efficient word representations, 2017. arXiv:1709.03933
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("new_words",)
+    provides: ClassVar[tuple[str, ...]] = ("new_words", "unconditional if dropout")
     needs: ClassVar[tuple[str, ...]] = ("data.captions", "backbone.text")
 
     width: Annotated[int, Ge(1)] = 256

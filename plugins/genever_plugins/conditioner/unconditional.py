@@ -17,7 +17,7 @@ __all__ = ["Unconditional"]
 class Unconditional:
     """Labels and captions are not looked at."""
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("unconditional",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -57,7 +57,12 @@ class LCM:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.gaussian", "conditioner.guidance_scale | self.scale")
+    needs: ClassVar[tuple[str, ...]] = (
+        "train.start",
+        "loss.gaussian",
+        "conditioner.guidance_scale | self.scale",
+        "conditioner.unconditional | start.conditioner.unconditional | self.scale=1",
+    )
     defaults: ClassVar[dict[str, str]] = {"distance": "distance.Huber"}
 
     num_intervals: Annotated[int, Ge(1)] = 50
@@ -92,6 +97,11 @@ class LCM:
         loss, teacher = composition.loss, composition.teacher
         if self.scale is None:
             _check_read(method, composition)
+        if self.scale != 1 and not composition.knows_null:
+            raise ValueError(
+                "distiller.LCM guides its teacher away from what it says without its condition, which it has never seen: "
+                "the dropout of its conditioner is 0. Train it with one, such as 0.1, or set distiller.LCM.scale = 1."
+            )
 
         def start(previous: Mapping[str, nn.Module]) -> Method:
             return ConsistencyMatching(

@@ -66,7 +66,14 @@ class MeanFlow:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.linear_path", "loss.velocity", "conditioner.end_time")
+    needs: ClassVar[tuple[str, ...]] = (
+        "loss.linear_path",
+        "loss.velocity",
+        "conditioner.end_time",
+        "conditioner.unconditional | self.omega=1",
+        "conditioner.unconditional | self.kappa=0",
+        "backbone.forward_mode | self.derivative='finite_differences'",
+    )
 
     share: Annotated[float, Ge(0), Le(1)] = 0.25
     omega: Annotated[float, Ge(0)] = 1.0

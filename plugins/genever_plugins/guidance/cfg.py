@@ -39,7 +39,7 @@ class CFG:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("conditioner.unconditional | start.conditioner.unconditional | self.scale=1",)
 
     scale: Annotated[float, Ge(0)] = 2.0
     start: Annotated[float, Ge(0), Le(1)] = 0.0

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, NoReturn, cast
 
 import torch
 from annotated_types import Ge
-from genever.errors import did_you_mean
+from genever.errors import UserError, did_you_mean
 from genever.slots import Dataset, TeachableConditionerModule
 from genever.training import Composition, Tuned, frozen_copy, named_parameters
 from safetensors.torch import save_file
@@ -53,7 +53,7 @@ class TextualInversion:
                 raise ValueError(f"tuner.TextualInversion.{name} = {word!r} is not one word. Write one, without spaces.")
 
     def tune(self, composition: Composition) -> Tuned:
-        if composition.holds_start:
+        if composition.holds_start or composition.device.type == "meta":
             self._check(composition)
         model = composition.model.requires_grad_(False)
         vectors = _teachable(composition).add_word(self.placeholder, self.init, self.num_vectors)
@@ -75,7 +75,10 @@ class TextualInversion:
             )
         if composition.runs is None or composition.stage.start is None:
             return
-        learned = _captions(composition.runs.open(composition.stage.start, torch.device("meta")).data)
+        try:
+            learned = _captions(composition.runs.open(composition.stage.start, torch.device("meta")).data)
+        except UserError:
+            return  # A run that is only looked at does not need its start.
         conditioner = _teachable(composition)
         if conditioner.knows(self.placeholder, learned):
             raise ValueError(

@@ -55,7 +55,7 @@ def _judged(binding: Binding, parts: Parts) -> tuple[Problem, ...]:
 
 def _of_inner_parts(config: Config, composition: Composition, parts: Parts) -> Iterator[Problem]:
     """What a part says by the parts that it names, which is endless where they need each other in a circle."""
-    yield from missing_abilities(composition, parts, Place(config.file, 1))
+    yield from missing_abilities(config, composition, parts)
     if config.readable and config.complete:
         yield from unmeasured_best(composition, parts)
         yield from misread_teacher(config, composition, parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -11,7 +12,7 @@ from genever.language._config import Binding, Key
 from genever.language._parts import ROOT, Parts
 from genever.language._values import Reference
 
-__all__ = ["Composition", "Node", "compose"]
+__all__ = ["Composition", "Node", "compose", "value_of"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,18 @@ class Composition:
         """The parts that one value of a part names."""
         binding = self.values[node].get(parameter)
         return tuple(references(node, binding)) if binding else ()
+
+
+def value_of(node: Node, name: str, composition: Composition, parts: Parts) -> object:
+    """A parameter's value, set or by default; None where neither is known."""
+    if binding := composition.values[node].get(name):
+        return binding.value
+    surface = parts.readable(node.part)
+    parameter = surface.parameter(name) if surface else None
+    try:
+        return ast.literal_eval(parameter.default) if parameter and parameter.default else None
+    except ValueError:
+        return None
 
 
 def references(node: Node, binding: Binding) -> Iterator[Node]:

@@ -125,7 +125,7 @@ class Config:
         name: such as 'digits/pretrain'.
         bindings: by key; those taken over from the start lie among them.
         start: what `train.start` means; None = from scratch.
-        start_bindings: all that it composes.
+        starts: all that the stages compose that this one goes back to, the nearest first, as far as they are still there.
         reads: what the other names of runs mean, by the binding that names them.
         problems: those found while reading.
         complete: False where an include is missing, so that an absent value means nothing.
@@ -138,7 +138,7 @@ class Config:
     macros: Mapping[str, MacroBinding]
     problems: tuple[Problem, ...] = ()
     start: NamedRun | None = None
-    start_bindings: Mapping[Key, Binding] = field(default_factory=dict)
+    starts: tuple[Mapping[Key, Binding], ...] = ()
     reads: Mapping[Key, NamedRun] = field(default_factory=dict)
     complete: bool = True
     readable: bool = True
@@ -147,6 +147,17 @@ class Config:
     def file(self) -> str:
         """The gin file, as a user would write it."""
         return shown_path(self.path)
+
+    @property
+    def start_bindings(self) -> Mapping[Key, Binding]:
+        """All that the start composes."""
+        return self.starts[0] if self.starts else {}
+
+    @property
+    def knows_all_starts(self) -> bool:
+        """Whether the last of its starts is from scratch."""
+        first = self.starts[-1] if self.starts else self.bindings
+        return START not in first or first[START].value is None
 
     @property
     def named_runs(self) -> dict[Key, NamedRun]:

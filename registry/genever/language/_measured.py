@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 
 from genever.errors import Problem, did_you_mean, listed
-from genever.language._composition import Composition, Node
+from genever.language._composition import Composition, Node, value_of
 from genever.language._parts import ROOT, Parts
 
 __all__ = ["unmeasured_best"]
@@ -43,8 +42,8 @@ def _names(composition: Composition, parts: Parts) -> list[str] | None:
     metrics = _measured_by(_STAGE, "metrics", composition, parts)
     if metrics is None:
         return None
-    validation = _VALIDATION if _value(_STAGE, "validate_samples", composition, parts) != 0 else ()
-    which = _value(_STAGE, "evaluate_weights", composition, parts)
+    validation = _VALIDATION if value_of(_STAGE, "validate_samples", composition, parts) != 0 else ()
+    which = value_of(_STAGE, "evaluate_weights", composition, parts)
     judged = [f"{weights}/{name}" for weights in _weights(which, composition) for name in metrics]
     return [*judged, *(f"{weights}/{name}" for weights in _weights("both", composition) for name in validation)]
 
@@ -66,24 +65,12 @@ def _measured_by(node: Node, parameter: str, composition: Composition, parts: Pa
 
 def _spelt(name: str, node: Node, composition: Composition, parts: Parts) -> list[str] | None:
     """A name, or those of the metrics that it passes on."""
-    plain = re.sub(r"\{(\w+)\}", lambda found: str(_value(node, found[1], composition, parts)), name)
+    plain = re.sub(r"\{(\w+)\}", lambda found: str(value_of(node, found[1], composition, parts)), name)
     passed_on = re.search(r"\{(\w+)\.\*\}", plain)
     if passed_on is None:
         return [plain]
     inner = _measured_by(node, passed_on[1], composition, parts)
     return None if inner is None else [plain.replace(passed_on[0], one) for one in inner]
-
-
-def _value(node: Node, name: str, composition: Composition, parts: Parts) -> object:
-    """A parameter's value, set or by default; None where neither is known."""
-    if binding := composition.values[node].get(name):
-        return binding.value
-    surface = parts.readable(node.part)
-    parameter = surface.parameter(name) if surface else None
-    try:
-        return ast.literal_eval(parameter.default) if parameter and parameter.default else None
-    except ValueError:
-        return None
 
 
 def _weights(which: object, composition: Composition) -> tuple[str, ...]:

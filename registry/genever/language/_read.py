@@ -141,7 +141,21 @@ class _Reader:
             return self.read(start.experiment, (), chain, {})
         assert start.run is not None
         layers = self.layers(start.run / FROZEN)
-        return Config(start.run / FROZEN, start.written, layers.bindings, layers.macros, tuple(layers.problems))
+        starts = self._starts_of(start.run)
+        return Config(
+            start.run / FROZEN, start.written, layers.bindings, layers.macros, tuple(layers.problems), starts=starts
+        )
+
+    def _starts_of(self, run: Path) -> tuple[Mapping[Key, Binding], ...]:
+        """All that the runs compose that a run goes back to, the nearest first, as far as they are still there."""
+        found = {run: self.layers(run / FROZEN).bindings}
+        while (binding := found[run].get(START)) and isinstance(binding.value, str):
+            named = self._named(binding.value, run / FROZEN)
+            if named is None or named.run is None or named.run in found:
+                break
+            run = named.run
+            found[run] = self.layers(run / FROZEN).bindings
+        return tuple(found.values())[1:]
 
     def _inheriting(self, config: Config, found: NamedRun, binding: Binding, start: Config) -> Config:
         """The config, with the start's bindings under its own: those that its unset slots need."""
@@ -155,7 +169,7 @@ class _Reader:
         for key, own in config.bindings.items():
             under = bindings.pop(key, None)
             bindings[key] = replace(own, replaced=(under, *own.replaced)) if under else own
-        return replace(config, bindings=bindings, start=found, start_bindings=start.bindings)
+        return replace(config, bindings=bindings, start=found, starts=(start.bindings, *start.starts))
 
     def _take(self, start: Config, wanted: frozenset[str]) -> dict[Key, Binding]:
         """The bindings of a start that some slots of `train` need."""

@@ -179,7 +179,7 @@ class ToyLearnableCodecModule(nn.Module):
 class ToyBackbone:
     """Residual blocks on each pixel, which sees the image's mean, the time and whatever condition there is."""
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "numbers", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "image", "numbers", "any_size", "forward_mode")
 
     width: int = 16
     depth: int = 2

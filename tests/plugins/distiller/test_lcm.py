@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from genever.testing import take_steps
+from genever.testing import ToyConditioner, take_steps, toy_composition
 from genever.training import Field
 from genever_plugins.conditioner.classes import Classes
 from genever_plugins.conditioner.guidance_scale import GuidanceScale
@@ -151,3 +151,19 @@ def test_lcm_names_the_keys_of_scales_that_do_not_fit(given, said):
 def test_lcm_scales_that_a_tuner_would_never_let_the_student_read_are_refused(toy):
     with pytest.raises(ValueError, match=r"train.tuner = LoRA leaves alone what reads it. Set distiller.LCM.scale"):
         distilled(toy, tuner=LoRA(rank=2))
+
+
+class NeverDropped:
+    """`genever.training.Runs`: every name is that of a model that always had its condition."""
+
+    def open(self, name, device):
+        return toy_composition(conditioner=ToyConditioner(dropout=0.0))
+
+
+def test_lcm_teacher_that_always_had_its_condition_is_refused(toy):
+    parts = {"conditioner": Classes(dropout=0.0), "runs": NeverDropped()}
+    with pytest.raises(
+        ValueError, match=r"LCM guides its teacher .* never seen: .* is 0\. Train .* distiller\.LCM\.scale = 1"
+    ):
+        distilled(toy, LCM(scale=7.0, distance=Huber()), **parts)
+    assert distilled(toy, LCM(scale=1.0, distance=Huber()), **parts)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from genever.errors import UserError
 from genever.runs import RunDirectory
 from genever.testing import ToyData, take_steps
-from genever.training import Trainer, load_model_state
+from genever.training import Trainer, compose, load_model_state
 from genever_plugins.average.constant import Constant
 from genever_plugins.conditioner.text import Text
 from genever_plugins.data.captioned import Captioned
@@ -114,6 +115,18 @@ def test_textual_inversion_of_a_word_that_exists_is_refused(toy):
     data = Captioned(data=ToyData(), captions=("a middle",))
     with pytest.raises(ValueError, match=r"placeholder = 'middle' is a word that the model knows\. .*'<middle>'\."):
         inverting(toy, placeholder="middle", runs=Runs(toy), data=data)
+
+
+class Gone:
+    def open(self, name, device):
+        raise UserError("there is no such run.")
+
+
+def test_textual_inversion_of_a_word_that_exists_is_refused_before_there_are_weights(toy):
+    stage = inverting(toy, placeholder="middle", data=Captioned(data=ToyData(), captions=("a middle",))).stage
+    with pytest.raises(ValueError, match="is a word that the model knows"):
+        compose(stage, device=torch.device("meta"), runs=Runs(toy))
+    assert compose(stage, device=torch.device("meta"), runs=Gone()).tuned.learns
 
 
 def test_textual_inversion_from_a_word_that_does_not_exist_is_refused(toy):

@@ -41,7 +41,8 @@ FILES = {
 
 def outcome(config: Config, catalog: Catalog) -> dict[str, object]:
     """Everything that can be known of a config, as plain data."""
-    bindings = {name: list(map(repr, getattr(config, name).values())) for name in ("bindings", "start_bindings")}
+    composed = {"bindings": (config.bindings,), "starts": config.starts}
+    bindings = {name: [list(map(repr, one.values())) for one in ones] for name, ones in composed.items()}
     return {
         "config": {**vars(config), **bindings, "macros": str(config.macros)},
         "problems": check(config, catalog),

@@ -43,6 +43,10 @@ FINE = (
     "train.keep_best = '-ink'\ntrain.metrics = [@Agreement(), @Named()]\nNamed.name = 'ink'",
     "train.keep_best = 'other_ink_std'\ntrain.metrics = [@Other()]\nOther.metric = @Named()\nNamed.name = 'ink'",
     "train.keep_best = 'who knows'\ntrain.metrics = [@Other()]\nOther.metric = @FD()\nFD.encoder = None",
+    "train.trackers = [@Any()]\nAny.guidance = @Away()\nAway.scale = 1.0",
+    "train.trackers = [@Any()]\nAny.guidance = @Away()\ntrain.conditioner = @Dropping()",
+    "train.trackers = [@Any()]\nAny.guidance = @Away()\ntrain.conditioner = @Around()\nAround.conditioner = @Dropping()",
+    "train.trackers = [@Any()]\nAny.distiller = @Derived()\nDerived.how = 'differences'",
     "train.keep_best = 'who knows'\ntrain.metrics = [@Agreement(), @FD()]\nFD.encoder = None",
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from genever.language import Config, Key, UserError, read, resolve
+from genever.language import Config, Key, UserError, check, read, resolve
 from genever.parts import Catalog
 
 Write = Callable[[dict[str, str]], None]
@@ -202,3 +202,37 @@ def test_name_of_a_run_that_means_nothing_is_refused(
 ) -> None:
     reader(good + READS.replace("'digits/pretrain'", written))
     assert any(said in problem for problem in problems_of(TUNE))
+
+
+GUIDED = START + "train.steps = 3\ntrain.trackers = [@Any()]\nAny.guidance = @Away()\n"
+DROPPING = "train.conditioner = @Dropping()\n"
+REFUSED = "guidance.Away needs"
+
+
+def test_ability_that_a_start_had_is_there(reader: Callable[..., Config], catalog: Catalog, good: str) -> None:
+    assert not told(reader(GUIDED, good + DROPPING), catalog)
+    never = reader(GUIDED + DROPPING + "Dropping.dropout = 0\n", good + DROPPING + "Dropping.dropout = 0\n")
+    (refused,) = told(never, catalog)
+    assert "and no stage that it goes back to had one" in refused
+
+
+def test_ability_that_the_start_of_a_start_had_is_there(
+    reader: Callable[..., Config], write: Write, catalog: Catalog, good: str
+) -> None:
+    finish(write, "digits/first/a", good + DROPPING)
+    finish(write, "digits/pretrain/b", good + "train.start = 'digits/first/a'\n")
+    assert not told(reader(GUIDED), catalog)
+
+
+def test_ability_of_a_start_that_is_gone_is_not_missed(
+    reader: Callable[..., Config], write: Write, catalog: Catalog, good: str
+) -> None:
+    finish(write, "digits/pretrain/b", good + "train.start = 'gone/gone'\n")
+    assert not told(reader(GUIDED), catalog)
+    finish(write, "digits/pretrain/b", good + "train.start = 'digits/pretrain/b'\n")
+    assert not told(reader(GUIDED), catalog)
+
+
+def told(config: Config, catalog: Catalog) -> list[str]:
+    """What is said of the part that needs something of a start."""
+    return [problem.message for problem in check(config, catalog) if problem.message.startswith(REFUSED)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genever.testing._case import Case
 from genever.training import build_seeded
@@ -118,6 +119,16 @@ def numbers_say_nothing_at_first(case: Case) -> None:
         assert set(fresh) - set(plain.state_dict()) == new, "Their parameters are to be named numbers.NAME. and so on."
         told.load_state_dict({**plain.state_dict(), **{name: fresh[name] for name in new}})
         assert torch.equal(_run(told)[0], _run(plain)[0]), "A network that starts without a number changes with it."
+
+
+@torch.no_grad()
+def forward_mode_is_there_where_it_is_claimed(case: Case) -> None:
+    if "forward_mode" in case.surface.provides:
+        network, condition = _network(case), _condition(_specs(case)[-1])
+        point, direction = (_image(), _times()), (_image(), torch.ones(4))
+        with sdpa_kernel(SDPBackend.MATH):
+            change = torch.func.jvp(lambda x, t: network(x, t, condition)[0], point, direction)[1]
+        assert bool(change.isfinite().all())
 
 
 @torch.no_grad()

@@ -20,6 +20,14 @@ def dropout_is_a_share(case: Case) -> None:
     assert 0 <= case.part().dropout <= 1
 
 
+def unconditional_is_what_the_dropout_says(case: Case) -> None:
+    provides = case.surface.provides
+    if case.part().dropout:
+        assert any(one.endswith((".*", "unconditional", "unconditional if dropout")) for one in provides), (
+            "Guidance would be refused: it is to provide 'unconditional', or 'unconditional if dropout'."
+        )
+
+
 def prepared_conditions_are_integers(case: Case) -> None:
     cond = _module(case).prepare(_samples())
     assert not cond.is_floating_point()

@@ -69,7 +69,7 @@ def abilities_are_what_the_source_says(case: Case) -> None:
         assert all(isinstance(ability, str) for ability in said)
     for need in case.surface.needs:
         slot, _, ability = need.partition(".")
-        assert slot in (*SLOTS, "train", "self"), f"The need {need!r} does not start with a slot."
+        assert slot in (*SLOTS, "train", "self", "start"), f"The need {need!r} does not start with a slot."
         assert ability, f"The need {need!r} names no ability: write 'slot.ability'."
 
 
