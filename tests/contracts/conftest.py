@@ -64,6 +64,35 @@ class Pretrained:
         return self._saved(GPT2LMHeadModel(config), "language_model")
 
     @cached_property
+    def onlooker(self) -> str:
+        """A language model that sees images of four pixels a side, with its processor and a chat template."""
+        from transformers import (
+            CLIPImageProcessor,
+            CLIPVisionConfig,
+            LlamaConfig,
+            LlavaConfig,
+            LlavaForConditionalGeneration,
+            LlavaProcessor,
+            PreTrainedTokenizerFast,
+        )
+
+        layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+        text = LlamaConfig(**layers, vocab_size=len(WORDS), bos_token_id=None, eos_token_id=1, pad_token_id=0)
+        vision = CLIPVisionConfig(**layers, image_size=4, patch_size=2)
+        config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=2, vision_feature_layer=-1)
+        self._save_tokenizer("onlooker", "$A")
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(self.folder / "onlooker")
+        tokenizer.add_special_tokens({"additional_special_tokens": ["<s>"]})
+        tokenizer.image_token = "<s>"
+        shown = "{% for part in messages[0].content %}{{ part.text if part.type == 'text' else '<s>' }} {% endfor %}"
+        images = CLIPImageProcessor(size={"shortest_edge": 4}, crop_size={"height": 4, "width": 4})
+        processor = LlavaProcessor(
+            images, tokenizer, patch_size=2, vision_feature_select_strategy="full", chat_template=shown, image_token="<s>"
+        )
+        processor.save_pretrained(self.folder / "onlooker")
+        return self._saved(LlavaForConditionalGeneration(config), "onlooker")
+
+    @cached_property
     def vision(self) -> str:
         """A vision transformer with patches of two pixels."""
         from transformers import Dinov2Config, Dinov2Model
