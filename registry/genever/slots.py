@@ -55,6 +55,7 @@ __all__ = [
     "OuterConditionerModule",
     "Parallel",
     "Path",
+    "PerceptualModule",
     "PlannedDataset",
     "ProfiledAverage",
     "ResizableDataset",
@@ -506,6 +507,19 @@ class ClassifierModule(EncoderModule, Protocol):
         ...
 
     def logits(self, images: Float[Tensor, " batch channels height width"]) -> Float[Tensor, " batch classes"]: ...
+
+
+@runtime_checkable
+class PerceptualModule(EncoderModule, Protocol):
+    """An encoder that also tells how different images look: what an encoder builds that provides "perceptual"."""
+
+    def distance(
+        self,
+        images: Float[Tensor, " batch channels height width"],
+        other: Float[Tensor, " batch channels height width"],
+    ) -> Float[Tensor, " batch"]:
+        """Of each image from its other one; 0 = it looks the same."""
+        ...
 
 
 @runtime_checkable

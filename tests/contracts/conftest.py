@@ -115,6 +115,14 @@ class Pretrained:
         return self._saved(CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)), "two_towers")
 
     @cached_property
+    def squeezenet(self) -> str:
+        """The weights of torchvision's SqueezeNet, nobody having trained it."""
+        from torchvision.models import squeezenet1_1
+
+        torch.save(squeezenet1_1(weights=None).state_dict(), self.folder / "squeezenet.pth")
+        return str(self.folder / "squeezenet.pth")
+
+    @cached_property
     def images(self) -> str:
         """Forty image files of two classes, each with a caption."""
         from PIL import Image

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from genever.slots import CodecModule, ConditionerModule, Encoder, Guidance
+from genever.slots import CodecModule, ConditionerModule, Encoder, Guidance, PerceptualModule
 from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Update
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,12 +26,13 @@ class InstaFlow:
     """Learn to go in one step where the teacher's ODE goes: x_0 + v(x_0, 0) = ODE(x_0).
 
     Pairs are made as in distiller.Reflow. The error is |x_0 + v(x_0, 0) - x_1|², a mean over dimensions, for the first
-    steps, and then the distance of the decoded images in an encoder's features, each token's normalised, which forgives
-    what nobody sees. The straighter the teacher, the less is left to learn: start from a run of distiller.Reflow.
+    steps, and then the distance of the decoded images, which forgives what nobody sees: with encoder.LPIPS its own, as in
+    the paper, else that of the encoder's features, each token's normalised. The straighter the teacher, the less is left to
+    learn: start from a run of distiller.Reflow.
 
     Args:
-        encoder: whose features are compared, in the place of the paper's LPIPS. None = the first error all the time.
-        grid: of the encoder's tokens, on each side.
+        encoder: compares images. None = the first error all the time.
+        grid: of the encoder's tokens, on each side, where it is these that are compared.
         warmup_steps: steps of the first error alone.
         l2_weight: of the first error afterwards, beside the features' 1. 0 = disable, as in the paper.
         num_pairs: that the student learns from.
@@ -100,10 +101,12 @@ class OneStep(Student):
 
     def perceptual(self, x_1: Tensor, wanted: Tensor) -> Float[Tensor, " batch"]:
         """Not cut off at black and white, where there would be no slope."""
-        seen = self.roles["encoder"](self.codec.decode(x_1)).float()
+        encoder, images = self.roles["encoder"], self.codec.decode(x_1)
         with torch.no_grad():
-            other = self.roles["encoder"](self.codec.decode(wanted)).float()
-        return perceptual_distance(seen, other)
+            other = self.codec.decode(wanted)
+        if isinstance(encoder, PerceptualModule):
+            return encoder.distance(images, other)
+        return perceptual_distance(encoder(images).float(), encoder(other).float())
 
 
 def perceptual_distance(

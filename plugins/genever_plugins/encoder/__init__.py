@@ -13,4 +13,5 @@ if TYPE_CHECKING:
 @hookimpl
 def register_parts(registry: Registry) -> None:
     registry.add("encoder.Classifier", "genever_plugins.encoder.classifier:Classifier")
+    registry.add("encoder.LPIPS", "genever_plugins.encoder.lpips:LPIPS")
     registry.add("encoder.Pretrained", "genever_plugins.encoder.pretrained:Pretrained")

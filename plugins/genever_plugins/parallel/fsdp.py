@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge
-from genever.slots import CodecModule
+from genever.slots import CodecModule, PerceptualModule
 from genever.training import World, blocks_of
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -64,8 +64,9 @@ class FSDP:
         for one in [*blocks_of(module), module]:
             fully_shard(one, mesh=mesh, mp_policy=policy, reshard_after_forward=self.reshard)
         assert isinstance(module, FSDPModule)
-        # Those who read a codec's latents or images do not go through its forward pass.
-        for method in ("encode", "decode") if isinstance(module, CodecModule) else ():
+        # Those who read a codec's latents or images, or compare images, do not go through a forward pass.
+        methods = ("encode", "decode") if isinstance(module, CodecModule) else ()
+        for method in (*methods, *(("distance",) if isinstance(module, PerceptualModule) else ())):
             register_fsdp_forward_method(module, method)
         return module.set_requires_gradient_sync
 

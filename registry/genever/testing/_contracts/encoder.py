@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genever.slots import ClassifierModule
+from genever.slots import ClassifierModule, PerceptualModule
 from genever.testing._case import Case
 from genever.testing._contracts._luck import global_luck_untouched
 from genever.training import Composition
@@ -64,6 +64,20 @@ def classifier_tells_classes_apart_where_it_is_provided(case: Case) -> None:
         assert isinstance(encoder, ClassifierModule)
         assert 0 <= float(encoder.accuracy) <= 1
         assert encoder.logits(_images(composition)).shape == (4, composition.data.spec.num_classes)
+
+
+def distance_is_that_of_images_where_it_is_provided(case: Case) -> None:
+    if "perceptual" in case.surface.provides:
+        composition = case.composition()
+        encoder, images = _encoder(case, composition), _images(composition).requires_grad_()
+        assert isinstance(encoder, PerceptualModule)
+        apart = encoder.distance(images, images.detach().flip(0))
+        apart.sum().backward()
+        assert images.grad is not None
+        assert bool(images.grad.isfinite().all())
+        torch.testing.assert_close(apart, apart.flip(0))
+        assert bool((apart > 1e-6).all())
+        assert float(encoder.distance(images, images).abs().max()) < 1e-6
 
 
 def meta_device_allocates_nothing(case: Case) -> None:
