@@ -68,6 +68,7 @@ __all__ = [
     "Solver",
     "StochasticSolver",
     "TeachableConditionerModule",
+    "ToldGuidance",
     "Tracker",
     "Tuner",
     "VerifiableDataset",
@@ -610,6 +611,19 @@ class Guidance(Protocol):
         self, predict: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, t: Tensor, cond: Tensor, null: Tensor
     ) -> Tensor:
         """`predict(x, t, cond)` is the network's output; x, t and cond may be any number of samples."""
+        ...
+
+
+@runtime_checkable
+class ToldGuidance(Guidance, Protocol):
+    """A guidance that reads what was asked for, such as a caption, which conditions of integers do not tell."""
+
+    def told(self, samples: Samples) -> Guidance:
+        """What guides these samples.
+
+        Args:
+            samples: the labels and captions of x, row by row; their images are not used.
+        """
         ...
 
 

@@ -27,12 +27,14 @@ class Rollout:
     """Images of whole groups, and how they came about.
 
     Args:
+        asked: what the conditions ask for.
         states: x before each step, and after the last.
         log_probs: of each noisy step but the last, under the model that made it.
     """
 
     cond: Int[Tensor, " batch *rest"]
     null: Int[Tensor, " batch *rest"]
+    asked: Samples
     states: tuple[Tensor, ...]
     log_probs: Mapping[int, Float[Tensor, " batch"]]
     rewards: Float[Tensor, " groups size"]
@@ -77,9 +79,10 @@ class GroupRelativePolicy(Stateless):
         """Solves for a group of images of each condition of a batch, with noise in some steps, and scores them."""
         size = self.part.group_size
         cond, null = (integers.repeat_interleave(size, dim=0) for integers in (batch.cond, batch.null))
+        asked = _repeated(batch.samples, batch.images.repeat_interleave(size, dim=0), size)
         states, log_probs = [self.start(batch)], dict[int, Tensor]()
         for i in range(self.solver.num_steps):
-            x, std = self.solver.step(self.field("model", cond, null), states[-1], i, noisy=i in noisy)
+            x, std = self.solver.step(self.field("model", cond, null, asked), states[-1], i, noisy=i in noisy)
             if i in noisy and i < self.solver.num_steps - 1:
                 mean, x = x, x + std * _of_groups(batch, f"rollout step {i}", size)
                 log_probs[i] = self.solver.log_prob(x, mean, std)
@@ -88,6 +91,7 @@ class GroupRelativePolicy(Stateless):
         return Rollout(
             cond=cond,
             null=null,
+            asked=asked,
             states=tuple(states),
             log_probs=log_probs,
             rewards=rewards,
@@ -111,7 +115,7 @@ class GroupRelativePolicy(Stateless):
     def losses(self, rollout: Rollout, i: int, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         """The clipped policy gradient of solver step i, and the pull to the reference; notes in `seen` what is logged."""
         x, x_next = rollout.states[i], rollout.states[i + 1]
-        mean, std = self.solver.step(self.field("model", rollout.cond, rollout.null), x, i)
+        mean, std = self.solver.step(self.field("model", rollout.cond, rollout.null, rollout.asked), x, i)
         ratio = (self.solver.log_prob(x_next, mean, std) - rollout.log_probs[i]).exp()
         clipped = ratio.clamp(1 - self.part.clip, 1 + self.part.clip)
         policy = torch.maximum(-rollout.advantages * ratio, -rollout.advantages * clipped)
@@ -120,13 +124,13 @@ class GroupRelativePolicy(Stateless):
         if not self.part.kl_weight:
             return {"policy": policy.mean()}
         with torch.no_grad():
-            wanted, _ = self.solver.step(self.field("reference", rollout.cond, rollout.null), x, i)
+            wanted, _ = self.solver.step(self.field("reference", rollout.cond, rollout.null, rollout.asked), x, i)
         kl = ((mean - wanted) ** 2 / (2 * std**2)).mean()
         seen["kl_to_reference"] = kl.detach()
         return {"policy": policy.mean(), "kl": self.part.kl_weight * kl}
 
-    def field(self, role: str, cond: Tensor, null: Tensor) -> Field:
-        return Field(self.roles[role], self.loss, cond, guidance=self.part.guidance, null=null)
+    def field(self, role: str, cond: Tensor, null: Tensor, asked: Samples) -> Field:
+        return Field(self.roles[role], self.loss, cond, guidance=self.part.guidance, null=null, samples=asked)
 
     def scores(self, latents: Tensor, samples: Samples) -> Float[Tensor, " batch"]:
         """The reward of each image, decoded in full precision as samples are."""

@@ -51,7 +51,8 @@ class GroupSampler:
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch) -> Groups:
         cond, null = (integers.repeat_interleave(self.size, dim=0) for integers in (batch.cond, batch.null))
-        field = Field(model, self.composition.loss, cond, guidance=self.guidance, null=null)
+        asked = repeated(batch.samples, batch.images.unsqueeze(1).expand(-1, self.size, -1, -1, -1))
+        field = Field(model, self.composition.loss, cond, guidance=self.guidance, null=null, samples=asked)
         noise = batch.draws.normal("rollout noise", (self.size, *batch.x_1.shape[1:])).flatten(0, 1)
         # A solver that adds noise on the way adds other noise in each micro-batch.
         generator = batch.draws.generator(f"rollout from {batch.draws.rows.start}")

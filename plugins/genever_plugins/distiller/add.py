@@ -138,7 +138,14 @@ class AdversarialDistillation(Stateless):
         t = self.part.margin + (1 - 2 * self.part.margin) * batch.draws.uniform("distillation time")
         with torch.no_grad():
             x_t = self.base.corrupt(x.detach(), batch.noise("distillation noise"), t)
-            teacher = Field(self.roles["teacher"], self.base.loss, batch.cond, guidance=self.part.guidance, null=batch.null)
+            teacher = Field(
+                self.roles["teacher"],
+                self.base.loss,
+                batch.cond,
+                guidance=self.part.guidance,
+                null=batch.null,
+                samples=batch.samples,
+            )
             target = teacher.data(x_t, t)
         errors = (x - target).square().flatten(1).mean(1)
         return self.part.distil_weight * (self.base.loss.path.alpha(t) * errors).mean()  # eq. (4), c(t) = alpha(t)

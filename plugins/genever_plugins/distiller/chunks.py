@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from genever.slots import Guidance, ToldGuidance
 from genever.training import Composition
+from genever.values import Samples
 from jaxtyping import Int
 from torch import Tensor
 
-__all__ = ["asked", "in_chunks"]
+__all__ = ["asked", "in_chunks", "told"]
 
 #: Samples that are made together.
 AT_A_TIME = 250
@@ -17,10 +19,19 @@ AT_A_TIME = 250
 
 def asked(composition: Composition, num: int) -> Int[Tensor, " num *rest"]:
     """Conditions of the training data in its order, again from its beginning where it ends."""
-    data, prepare = composition.data, composition.conditioner.prepare
+    prepare = composition.conditioner.prepare
     firsts = range(0, num, AT_A_TIME)
-    chunks = [[n % len(data) for n in range(first, min(first + AT_A_TIME, num))] for first in firsts]
-    return torch.cat([prepare(data.fetch(chunk)) for chunk in chunks])
+    return torch.cat([prepare(_samples(composition, range(first, min(first + AT_A_TIME, num)))) for first in firsts])
+
+
+def told(composition: Composition, rows: Sequence[int], guidance: Guidance | None) -> Samples | None:
+    """What those rows of `asked` ask for, where the guidance reads it."""
+    return _samples(composition, rows) if isinstance(guidance, ToldGuidance) else None
+
+
+def _samples(composition: Composition, rows: Sequence[int]) -> Samples:
+    data = composition.data
+    return data.fetch([row % len(data) for row in rows])
 
 
 @torch.no_grad()

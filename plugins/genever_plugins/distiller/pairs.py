@@ -11,7 +11,7 @@ from genever.training import Batch, Composition, Method, normal_of_numbers
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genever_plugins.distiller.chunks import asked, in_chunks
+from genever_plugins.distiller.chunks import asked, in_chunks, told
 from genever_plugins.distiller.progressive import StudentSteps
 
 __all__ = ["Pairs", "paired"]
@@ -61,7 +61,7 @@ def paired(
             return normal_of_numbers(composition.seed, rows, name, shape, device).half()
 
         def follow(chunk: int, rows: Sequence[int]) -> Tensor:
-            field = composition.field_of(model, pairs.cond[rows], guidance)
+            field = composition.field_of(model, pairs.cond[rows], guidance, told(composition, rows, guidance))
             return solver(field, pairs.noise[rows].float(), generator=torch.Generator(device)).float()
 
         pairs.cond.copy_(asked(composition, num))

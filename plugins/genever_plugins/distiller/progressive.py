@@ -125,7 +125,7 @@ class Halving(Student):
         k = 2 * batch.draws.integers("grid point", self.num_steps)
         cond, t = batch.training_cond(), times[k]
         x_t = self.base.corrupt(batch.x_1, batch.noise(), t)
-        teacher = Field(self.roles["teacher"], loss, cond, guidance=self.guidance, null=batch.null)
+        teacher = Field(self.roles["teacher"], loss, cond, guidance=self.guidance, null=batch.null, samples=batch.samples)
         x_1, x_0 = loss.pair(two_steps(teacher, x_t, times[k], times[k + 1], times[k + 2]), x_t, t)
         output, _ = self.roles["model"](*loss.inputs(x_t, t), cond)
         return {"loss": loss.errors(output.float(), x_t=x_t, t=t, x_1=x_1, x_0=x_0).mean()}

@@ -119,7 +119,14 @@ class ContinuousConsistency(Student):
     def velocity(self, batch: Batch, x_t: Tensor, t: Tensor) -> Tensor:
         if self.part.velocity == "data":
             return batch.x_1 - batch.noise()
-        teacher = Field(self.roles["teacher"], self.base.loss, batch.cond, guidance=self.part.guidance, null=batch.null)
+        teacher = Field(
+            self.roles["teacher"],
+            self.base.loss,
+            batch.cond,
+            guidance=self.part.guidance,
+            null=batch.null,
+            samples=batch.samples,
+        )
         return teacher.velocity(x_t, t)
 
 

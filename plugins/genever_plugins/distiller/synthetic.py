@@ -11,7 +11,7 @@ from genever.training import Batch, Composition, Method, derived_seed, normal_of
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genever_plugins.distiller.chunks import asked, in_chunks
+from genever_plugins.distiller.chunks import asked, in_chunks, told
 
 __all__ = ["Synthetic", "synthesised"]
 
@@ -49,7 +49,7 @@ def synthesised(composition: Composition, guidance: Guidance | None) -> Callable
         shape, device = composition.latent.shape, composition.device
 
         def draw(chunk: int, rows: Sequence[int]) -> Tensor:
-            field = composition.field_of(teacher, made.cond[rows], guidance)
+            field = composition.field_of(teacher, made.cond[rows], guidance, told(composition, rows, guidance))
             noise = normal_of_numbers(composition.seed, rows, "synthetic noise", shape, device)
             generator = torch.Generator(device).manual_seed(derived_seed(composition.seed, "synthetic", chunk))
             return composition.solver(field, noise, generator=generator).float()

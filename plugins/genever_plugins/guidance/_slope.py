@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from genever.slots import Guidance, Loss
+from genever.slots import Guidance, Loss, ToldGuidance
+from genever.values import Samples
 from jaxtyping import Float
 from torch import Tensor
 
@@ -28,14 +29,20 @@ class Uphill:
     Args:
         part: its `scale`, `start` and `stop` say how much, and where.
         loss: of the model that is guided.
-        height: of an estimate of x_1 under its condition, one number for each sample.
+        height: of an estimate of x_1 under its condition, one number for each sample; it is given what was asked for.
         inner: gives the output that is changed. None = the conditional one.
+        samples: what was asked for. None = it is not known.
     """
 
     part: Any
     loss: Loss
-    height: Callable[[Tensor, Tensor], Float[Tensor, " batch"]]
+    height: Callable[[Tensor, Tensor, Samples | None], Float[Tensor, " batch"]]
     inner: Guidance | None = None
+    samples: Samples | None = None
+
+    def told(self, samples: Samples) -> Guidance:
+        inner = self.inner.told(samples) if isinstance(self.inner, ToldGuidance) else self.inner
+        return replace(self, samples=samples, inner=inner)
 
     def __call__(
         self, predict: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, t: Tensor, cond: Tensor, null: Tensor
@@ -47,7 +54,7 @@ class Uphill:
         with torch.enable_grad():
             seen = x if learning and x.requires_grad else x.detach().requires_grad_()
             output = self._output(predict, seen, t, cond, null)
-            height = self.height(self.loss.data(output, seen, t), cond)
+            height = self.height(self.loss.data(output, seen, t), cond, self.samples)
             (slope,) = torch.autograd.grad(height.sum(), seen, retain_graph=learning)
         more = scales(self.part.scale, x, t, self.part.start, self.part.stop, outside=0.0) * slope
         return with_more_score(self.loss, output if learning else output.detach(), x, t, more)

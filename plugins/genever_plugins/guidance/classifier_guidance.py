@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge, Le
 from genever.slots import ClassifierModule, Encoder, Guidance
 from genever.training import Composition
+from genever.values import Samples
 from jaxtyping import Float
 from torch import Tensor
 
@@ -61,7 +62,7 @@ class ClassifierGuidance(Composed):
         )
         classifier, codec = cast(ClassifierModule, built.requires_grad_(False).eval()), composition.codec
 
-        def height(x_1: Tensor, cond: Tensor) -> Float[Tensor, " batch"]:
+        def height(x_1: Tensor, cond: Tensor, samples: Samples | None) -> Float[Tensor, " batch"]:
             labels, asked = labels_of(composition, cond)
             found = torch.log_softmax(classifier.logits(codec.decode(x_1)).float(), 1)
             return torch.where(asked, found.gather(1, labels.unsqueeze(1)).squeeze(1), 0.0)

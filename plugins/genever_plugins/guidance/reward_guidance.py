@@ -26,7 +26,8 @@ class RewardGuidance(Composed):
     The reward judges the model's estimate of the data, decoded and not cut off at black and white; the gradient goes through
     the model, and a step costs about three times as much. With an image's likeness to a text as its reward this is CLIP
     guidance. Where the data is Gaussian and the reward linear, the samples are those of p(x_1) exp(scale · reward(x_1));
-    elsewhere that is an approximation. The reward is told the label that was asked for, where there is one, but no caption.
+    elsewhere that is an approximation. The reward is told the label and the caption that were asked for, where there are
+    any; where a model of captions is not told its own, it is empty.
 
     Args:
         reward: differentiable.
@@ -52,17 +53,32 @@ class RewardGuidance(Composed):
 
     def build(self, composition: Composition) -> Guidance:
         reward: RewardModel = composition.once(self, "reward", lambda: self.reward.build(composition))
-        if isinstance(reward, Scorer) and reward.composition.conditioner.spec.text_width is not None:
+        reads_captions = isinstance(reward, Scorer) and reward.composition.conditioner.spec.text_width is not None
+        if reads_captions and not composition.data.spec.captions:
             raise ValueError(
-                "guidance.RewardGuidance.reward reads captions, which whoever guides no longer knows. Name a reward of the "
-                "image alone or of its label, or align to this one by training."
+                "guidance.RewardGuidance.reward reads captions, but train.data has none. Name a reward of the image alone "
+                "or of its label, or data with captions."
             )
         knows_labels = composition.conditioner.spec.num_classes is not None
 
-        def height(x_1: Tensor, cond: Tensor) -> Float[Tensor, " batch"]:
+        def height(x_1: Tensor, cond: Tensor, samples: Samples | None) -> Float[Tensor, " batch"]:
             images = composition.codec.decode(x_1)
             labels = labels_of(composition, cond)[0] if knows_labels else None
-            return reward(images, Samples(images=images, labels=labels))
+            captions = None if samples is None else _captions(composition, cond, samples)
+            if reads_captions and captions is None:
+                raise ValueError(
+                    "guidance.RewardGuidance.reward reads captions, but whoever guides here does not know what was asked "
+                    "for. Leave the guidance out, or name a reward of the image alone or of its label."
+                )
+            return reward(images, Samples(images=images, labels=labels, captions=captions))
 
         inner = None if self.guidance is None else composition.build_guidance(self.guidance)
         return Uphill(part=self, loss=composition.loss, height=height, inner=inner)
+
+
+def _captions(composition: Composition, cond: Tensor, samples: Samples) -> tuple[str, ...] | None:
+    """Those that were asked for; '' where the model is not told them."""
+    if samples.captions is None or composition.conditioner.spec.text_width is None:
+        return samples.captions
+    left_out = (cond == composition.conditioner.null(cond)).flatten(1).all(1).tolist()
+    return tuple("" if nothing else one for one, nothing in zip(samples.captions, left_out, strict=True))

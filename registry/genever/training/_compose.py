@@ -37,7 +37,7 @@ from genever.training._planned import check_plan, sizes_of
 from genever.training._regression import Regression
 from genever.training._stage import Stage
 from genever.training._world import World
-from genever.values import ConditionSpec, DataSpec, LatentSpec, RunName
+from genever.values import ConditionSpec, DataSpec, LatentSpec, RunName, Samples
 
 __all__ = ["Composition", "Runs", "Tuned", "compose"]
 
@@ -216,9 +216,15 @@ class Composition:
         other.tuned = self.tuned
         return other
 
-    def field_of(self, model: nn.Module, cond: Tensor, guidance: Guidance | None = None) -> Field:
-        """The field of a model under `cond`, on this stage's loss."""
-        return Field(model, self.loss, cond, guidance=guidance, null=self.conditioner.null(cond))
+    def field_of(
+        self, model: nn.Module, cond: Tensor, guidance: Guidance | None = None, samples: Samples | None = None
+    ) -> Field:
+        """The field of a model under `cond`, on this stage's loss.
+
+        Args:
+            samples: what `cond` asks for. None = nothing that guides has to know it.
+        """
+        return Field(model, self.loss, cond, guidance=guidance, null=self.conditioner.null(cond), samples=samples)
 
     def build_seeded(self, name: str, build: Callable[[], nn.Module]) -> nn.Module:
         """Builds a network on the device; its initial weights follow from (seed, name) alone."""

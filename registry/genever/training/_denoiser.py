@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from genever.slots import ToldGuidance
 from genever.training._resize import resized
 
 if TYPE_CHECKING:
     from genever.slots import Guidance, Loss, Path
-    from genever.values import Condition
+    from genever.values import Condition, Samples
 
 __all__ = ["Denoiser", "Field"]
 
@@ -65,6 +66,7 @@ class Field:
     Args:
         guidance: combines the outputs with and without the condition; None = the conditional output alone.
         null: the condition left out, as the conditioner's `null` gives it; needed with guidance.
+        samples: what was asked for, row by row, for a guidance that reads it. None = it is not known.
     """
 
     def __init__(
@@ -75,11 +77,12 @@ class Field:
         *,
         guidance: Guidance | None = None,
         null: Tensor | None = None,
+        samples: Samples | None = None,
     ) -> None:
         self.model = model
         self.loss = loss
         self.cond = cond
-        self.guidance = guidance
+        self.guidance = guidance.told(samples) if samples is not None and isinstance(guidance, ToldGuidance) else guidance
         self.null = null
 
     @property

@@ -90,7 +90,7 @@ class Evaluation:
     def field(self, samples: Samples) -> Field:
         """The model's field under the conditions of some samples, guided as the stage says."""
         cond = _cond(self.composition, samples, range(len(samples))).to(self.device)
-        return self.composition.field_of(self.model, cond, self.guidance)
+        return self.composition.field_of(self.model, cond, self.guidance, samples)
 
     def made_by(self, make: Callable[[Evaluation], Samples]) -> Evaluation:
         """The same evaluation, `generated` by another way of making images than the model's."""
@@ -129,7 +129,9 @@ def sample(
         chosen = numbers[first : first + batch_size]
         cond = all_cond[first : first + batch_size].to(composition.device)
         generator = torch.Generator(composition.device).manual_seed(derived_seed(composition.seed, "solver", chosen[0]))
-        latents = solver(composition.field_of(model, cond, guidance), _noise(composition, chosen), generator=generator)
+        told = wanted.rows(slice(first, first + batch_size))
+        field = composition.field_of(model, cond, guidance, told)
+        latents = solver(field, _noise(composition, chosen), generator=generator)
         images = composition.codec.decode(latents.float()).clamp(-1, 1).cpu()
         return torch.nn.functional.pad(images, (0, 0, 0, 0, 0, 0, 0, batch_size - len(images)))
 

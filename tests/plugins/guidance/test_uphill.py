@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
 from genever.slots import Loss
-from genever.testing import ToyConditioner, ToyEncoder, ToyReward, toy_composition
-from genever.training import Composition, Field, Scorer
+from genever.testing import ToyConditioner, ToyData, ToyEncoder, ToyReward, toy_composition
+from genever.training import Composition, Field, Scorer, sample
 from genever_plugins.conditioner.text import Text
 from genever_plugins.conditioner.unconditional import Unconditional
 from genever_plugins.guidance._slope import with_more_score
@@ -126,13 +126,97 @@ def test_classifier_refuses_a_model_that_reads_no_labels() -> None:
         composition.rounds()
 
 
-def test_reward_that_reads_captions_is_refused() -> None:
-    @dataclass(frozen=True)
-    class OfCaptions:
-        def build(self, composition: Composition) -> Scorer:
-            reads = toy_composition(conditioner=Text(width=8, heads=2, depth=1, max_length=8))
-            return Scorer(model=reads.model, composition=reads)
+TEXT = Text(width=8, heads=2, depth=1, max_length=8)
 
-    composition = toy_composition(guidance=RewardGuidance(reward=OfCaptions()))
-    with pytest.raises(ValueError, match=r"RewardGuidance.reward reads captions, .* Name a reward"):
+
+@dataclass(frozen=True)
+class OfCaptions:
+    """Brightness, as often as the caption has words."""
+
+    def build(self, composition: Composition) -> Any:
+        return lambda images, samples: (
+            images.flatten(1).mean(1) * torch.tensor([float(len(one.split())) for one in samples.captions])
+        )
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a model of captions has learned of images."""
+
+    def build(self, composition: Composition) -> Scorer:
+        reads = toy_composition(conditioner=TEXT)
+        return Scorer(model=reads.model, composition=reads)
+
+
+@pytest.mark.parametrize("conditioner", [TEXT, Unconditional()], ids=lambda one: type(one).__name__)
+def test_samples_under_a_reward_of_captions_are_those_of_each_captions_tilted_gaussian(toy: Any, conditioner: Any) -> None:
+    """p(x) exp(n x) of Normal(1, 0.5²) is Normal(1 + n · 0.5², 0.5²) for a caption of n words."""
+    composition = toy.compose(data=ToyData(channels=1, side=1, num_samples=256), loss=LOSSES[0], conditioner=conditioner)
+    guidance = composition.build_guidance(RewardGuidance(reward=OfCaptions(), scale=1.0))
+    samples = replace(composition.data.fetch(range(64)), captions=("bright", "a very bright one") * 32)
+    cond = composition.conditioner.prepare(samples)
+    field = composition.field_of(Centred(), cond, guidance, samples)
+    x = Heun(num_steps=50)(field, noise(), generator=torch.Generator())
+    more = torch.tensor([0.25, 1.0]).repeat(32).view(-1, 1, 1, 1)
+    torch.testing.assert_close(x, 1.0 + more + 0.5 * noise(), rtol=0, atol=0.03)
+
+
+class Centred(Gaussian):
+    """Normal(1, 0.5²), whatever is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(LOSSES[0])
+
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return super().forward(x, t, torch.ones(len(x)))
+
+
+def test_reward_of_captions_reads_none_where_the_condition_is_left_out(toy: Any) -> None:
+    composition = toy.compose(data=ToyData(), conditioner=TEXT)
+    samples = composition.data.fetch(range(4))
+    null = composition.conditioner.null(composition.conditioner.prepare(samples))
+    guidance = composition.build_guidance(RewardGuidance(reward=OfCaptions()))
+    guided, plain = (composition.field_of(composition.model, null, one, samples) for one in (guidance, None))
+    x = torch.randn(4, 2, 4, 4)
+    torch.testing.assert_close(guided.velocity(x, 0.5), plain.velocity(x, 0.5))
+
+
+def test_captions_reach_a_guidance_inside_of_another(toy: Any) -> None:
+    parts = {"data": ToyData(), "conditioner": TEXT}
+    inner = RewardGuidance(reward=OfCaptions())
+    composition = toy.compose(**parts, guidance=RewardGuidance(reward=ToyReward(), scale=0.0, guidance=inner))
+    samples = composition.data.fetch(range(4))
+    cond, x = composition.conditioner.prepare(samples), torch.randn(4, 2, 4, 4)
+    found, wanted = (
+        composition.field_of(composition.model, cond, composition.build_guidance(one), samples).velocity(x, 0.5)
+        for one in (composition.stage.guidance, inner)
+    )
+    torch.testing.assert_close(found, wanted)
+
+
+def test_samples_are_drawn_by_a_reward_that_reads_their_captions(toy: Any) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    @dataclass(frozen=True)
+    class Noting:
+        def build(self, composition: Composition) -> Any:
+            return lambda images, samples: seen.append(samples.captions) or images.flatten(1).mean(1)
+
+    composition = toy.compose(data=ToyData(), conditioner=TEXT, guidance=RewardGuidance(reward=Noting()))
+    wanted = composition.validation.fetch(range(5))
+    parts = {"solver": Heun(num_steps=1), "guidance": composition.guidance, "batch_size": 3}
+    sample(composition, composition.model, range(5), **parts)
+    assert set(seen) == {wanted.captions[:3], wanted.captions[3:]}
+
+
+def test_reward_that_reads_captions_of_data_without_any_is_refused(toy: Any) -> None:
+    composition = toy.compose(guidance=RewardGuidance(reward=Reads()))
+    with pytest.raises(ValueError, match=r"RewardGuidance\.reward reads captions, but train\.data has none\. Name a reward"):
         composition.rounds()
+
+
+def test_reward_that_reads_captions_of_whoever_knows_none_is_refused() -> None:
+    composition = toy_composition(guidance=RewardGuidance(reward=Reads()))
+    cond = composition.conditioner.prepare(composition.data.fetch(range(2)))
+    with pytest.raises(ValueError, match=r"reads captions, but whoever guides here does not know .* Leave the guidance out"):
+        composition.field_of(composition.model, cond, composition.guidance).velocity(torch.randn(2, 2, 4, 4), 0.5)
