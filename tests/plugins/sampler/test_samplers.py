@@ -89,6 +89,21 @@ def test_shift_by_resolution_is_the_root_of_the_ratio_of_positions() -> None:
     torch.testing.assert_close(by_size, times(Shifted(sampler=Uniform(), alpha=3.0)))
 
 
+def test_shift_by_resolution_keeps_how_well_an_images_mean_is_known() -> None:
+    def half(num: int, *, generator: torch.Generator, context: TimeContext) -> Tensor:
+        return torch.full((num,), 0.5)
+
+    def deviation(side: int) -> Tensor:
+        # The mean over n positions of x_t / t = c + (1 - t) / t · x_0 estimates a constant image c.
+        t = times(Shifted(sampler=half, base_positions=64), num=1, side=side)
+        x_0 = torch.randn(2000, side**2, generator=torch.Generator().manual_seed(side), dtype=torch.float64)
+        return ((1 - t) / t * x_0).mean(1).std()
+
+    expected = torch.tensor(1 / 8, dtype=torch.float64)  # (1 - t) / (t sqrt(n)) at the base's 64 positions
+    for side in (8, 24, 40):
+        torch.testing.assert_close(deviation(side), expected, rtol=0.05, atol=0)
+
+
 @pytest.mark.parametrize("given", [{}, {"alpha": 2.0, "base_positions": 64}])
 def test_shift_has_to_be_said_exactly_once(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"Exactly one of them says how far to shift: set one\."):
