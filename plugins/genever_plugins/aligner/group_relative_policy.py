@@ -129,7 +129,7 @@ class GroupRelativePolicy(Stateless):
         seen["kl_to_reference"] = kl.detach()
         return {"policy": policy.mean(), "kl": self.part.kl_weight * kl}
 
-    def field(self, role: str, cond: Tensor, null: Tensor, asked: Samples) -> Field:
+    def field(self, role: str, cond: Tensor, null: Tensor, asked: Samples | None = None) -> Field:
         return Field(self.roles[role], self.loss, cond, guidance=self.part.guidance, null=null, samples=asked)
 
     def scores(self, latents: Tensor, samples: Samples) -> Float[Tensor, " batch"]:
