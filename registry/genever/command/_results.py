@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import webbrowser
 from pathlib import Path
 
 from genever.command._columns import terminal_width
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write one page with curves and pictures that needs no network (default: results.html in the sweep's folder, "
         "or here)",
     )
+    parser.add_argument("--open", action="store_true", help="write that page, and open it in a browser")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,8 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.csv not in (None, "-"):
         _write(Path(arguments.csv), as_csv(chapters))
-    if arguments.html is not None:
-        _write(_page_file(table, arguments.html), page(table, chapters))
+    if arguments.html is not None or arguments.open:
+        file = _page_file(table, arguments.html or _DEFAULT)
+        _write(file, page(table, chapters))
+        if arguments.open and not webbrowser.open(file.absolute().as_uri()):
+            print(f"there is no browser here; open {shown_path(file)} where there is one", file=sys.stderr)
     if arguments.csv == "-":
         print(as_csv(chapters), end="")
     elif arguments.json:

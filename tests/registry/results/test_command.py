@@ -61,6 +61,19 @@ def test_page_of_an_experiment_is_written_here_unless_named(three: list[RunDirec
     assert Path("x/y.html").is_file()
 
 
+@pytest.mark.parametrize(
+    ("there", "said"), [(True, []), (False, ["there is no browser here; open page.html where there is one"])]
+)
+def test_page_is_opened_in_a_browser(
+    there: bool, said: list[str], three: list[RunDirectory], capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or there)
+    assert main(["results", "tiny", "--html", "page.html", "--open"]) == 0
+    assert opened == [Path("page.html").absolute().as_uri()]
+    assert capsys.readouterr().err.splitlines() == ["wrote page.html", *said]
+
+
 def test_json_holds_everything(three: list[RunDirectory], capsys: Said) -> None:
     assert main(["results", "tiny", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
