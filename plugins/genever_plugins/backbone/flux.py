@@ -53,7 +53,7 @@ class Flux:
         Su et al., RoFormer: Enhanced transformer with rotary position embedding, 2021. arXiv:2104.09864
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "numbers", "any_size")
+    provides: ClassVar[tuple[str, ...]] = ("taps", "classes", "text", "numbers", "any_size", "forward_mode")
     needs: ClassVar[tuple[str, ...]] = ()
     infrastructure: ClassVar[tuple[str, ...]] = ("recompute",)
 
