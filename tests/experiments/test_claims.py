@@ -155,6 +155,14 @@ def test_row_stays_as_it_was_where_it_compares_the_same(
     assert line[4:7] == kept
 
 
+def test_short_form_is_short_in_evaluations_too(claims: Any) -> None:
+    side = claims.Side(stage="one", bindings={"train.evaluate_samples": 1000, "Euler.num_steps": 1})
+    assert side.shortened({"train.evaluate_samples": 40, "train.steps": 2}).again(None, None) == [
+        *("-b", "train.evaluate_samples = 40"),
+        *("-b", "Euler.num_steps = 1"),
+    ]
+
+
 def test_row_is_measured_in_a_shortened_form(tmp_path: Path) -> None:
     done = measure("--only", "lora", "--quick", "--root", tmp_path)
     assert done.returncode == 0, done.stderr
