@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,7 @@ __all__ = [
     "Aligner",
     "Average",
     "Backbone",
+    "Better",
     "ClassifierModule",
     "Codec",
     "CodecModule",
@@ -47,6 +48,7 @@ __all__ = [
     "JudgeModel",
     "LearnableCodecModule",
     "Loss",
+    "Measures",
     "Metric",
     "Network",
     "NumberConditionerModule",
@@ -643,11 +645,17 @@ class ComposedGuidance(Guidance, Protocol):
         ...
 
 
+Better: TypeAlias = Literal["lower", "higher"]
+#: What a metric declares: each number's name, and which end of it is the better one; None = neither is.
+Measures: TypeAlias = Mapping[str, Better | None]
+
+
 @runtime_checkable
 class Metric(Protocol):
-    """Judges what a model makes. It declares by `measures` the names of its numbers.
+    """Judges what a model makes. It declares by `measures` its numbers, and which end of each is the better one.
 
-    In a name '{prefix}' is the value of its parameter prefix, and '{metric.*}' each name of the metric that it names.
+    In a name '{prefix}' is the value of its parameter prefix, and '{metric.*}' each name of the metric that it names, whose
+    ends hold here too.
     """
 
     def measure(self, evaluation: Evaluation) -> Mapping[str, float]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from annotated_types import Ge, Gt, Le
 from genever import testing as toys
-from genever.slots import Solver
+from genever.slots import Measures, Solver
 from genever.training import Composition, Evaluation, Field, Regression, Tuned
 from genever.values import Condition, ConditionSpec, DataSpec, LatentSpec, Samples
 from torch import Tensor, nn
@@ -511,7 +511,7 @@ class Renamed:
         name: what it declares.
     """
 
-    measures: ClassVar[tuple[str, ...]] = ("{name}",)
+    measures: ClassVar[Measures] = {"{name}": "lower"}
 
     name: str = "declared"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
-from genever.slots import ClassifierModule, Data, Encoder
+from genever.slots import ClassifierModule, Data, Encoder, Measures
 from genever.training import Evaluation, named, sampling
 
 from genever_plugins.metric.judge import accuracy_of, judge
@@ -29,7 +29,7 @@ class ClassAccuracy:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("data.labels", "encoder.classifier")
-    measures: ClassVar[tuple[str, ...]] = ("{prefix}class_accuracy", "{prefix}classifier_accuracy")
+    measures: ClassVar[Measures] = {"{prefix}class_accuracy": "higher", "{prefix}classifier_accuracy": None}
 
     encoder: Encoder
     data: Data | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from genever.slots import Data
+from genever.slots import Data, Measures
 from genever.training import Composition, Evaluation, sampling
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class CLIPScore:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("data.captions",)
-    measures: ClassVar[tuple[str, ...]] = ("{prefix}clip_score",)
+    measures: ClassVar[Measures] = {"{prefix}clip_score": "higher"}
 
     path: str
     tokenizer: str | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from genever.slots import Encoder
+from genever.slots import Encoder, Measures
 from genever.training import Evaluation, named, sample, sampling
 from genever.values import Samples
 from jaxtyping import Float
@@ -33,7 +33,7 @@ class Diversity:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    measures: ClassVar[tuple[str, ...]] = ("diversity",)
+    measures: ClassVar[Measures] = {"diversity": "higher"}
 
     encoder: Encoder | None = None
     num_conditions: Annotated[int, Ge(1)] = 16

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from genever.slots import Data, Encoder
+from genever.slots import Data, Encoder, Measures
 from genever.training import Evaluation
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class FrechetDistance:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    measures: ClassVar[tuple[str, ...]] = ("{prefix}fd", "{prefix}classifier_accuracy")
+    measures: ClassVar[Measures] = {"{prefix}fd": "lower", "{prefix}classifier_accuracy": None}
 
     encoder: Encoder
     num_real: Annotated[int, Ge(2)] = 10000

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from genever.slots import Data, Encoder
+from genever.slots import Data, Encoder, Measures
 from genever.training import Evaluation, derived_seed
 from jaxtyping import Float
 from torch import Tensor
@@ -40,7 +40,7 @@ class KID:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    measures: ClassVar[tuple[str, ...]] = ("{prefix}kid", "{prefix}kid_std")
+    measures: ClassVar[Measures] = {"{prefix}kid": "lower", "{prefix}kid_std": None}
 
     encoder: Encoder
     num_subsets: Annotated[int, Ge(1)] = 100

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from genever.slots import Reward
+from genever.slots import Measures, Reward
 from genever.training import Composition, Evaluation, Scorer, named
 from genever.values import Samples
 from jaxtyping import Float
@@ -32,7 +32,7 @@ class PairAccuracy:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("aligner.scorer", "data.candidates", "data.ranked|self.utility")
-    measures: ClassVar[tuple[str, ...]] = ("pair_accuracy", "best_accuracy")
+    measures: ClassVar[Measures] = {"pair_accuracy": "higher", "best_accuracy": "higher"}
 
     utility: Reward | None = None
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from genever.slots import Data, Encoder
+from genever.slots import Data, Encoder, Measures
 from genever.training import Evaluation
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -42,7 +42,7 @@ class PrecisionRecall:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    measures: ClassVar[tuple[str, ...]] = ("{prefix}precision", "{prefix}recall")
+    measures: ClassVar[Measures] = {"{prefix}precision": "higher", "{prefix}recall": "higher"}
 
     encoder: Encoder
     neighbours: Annotated[int, Ge(1)] = 3

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from genever import slots
+from genever.slots import Measures
 from genever.training import Evaluation, named, sampling
 
 __all__ = ["Reward"]
@@ -25,7 +26,7 @@ class Reward:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    measures: ClassVar[tuple[str, ...]] = ("{name}", "{name}_std")
+    measures: ClassVar[Measures] = {"{name}": "higher", "{name}_std": None}
 
     reward: slots.Reward
     name: str = "reward"

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from genever.slots import Dataset
+from genever.slots import Dataset, Measures
 from genever.training import Evaluation, sampling
 from jaxtyping import Float
 from torch import Tensor
@@ -32,7 +32,7 @@ class Sharpness:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    measures: ClassVar[tuple[str, ...]] = ("sharpness",)
+    measures: ClassVar[Measures] = {"sharpness": "higher"}
 
     num_real: Annotated[int, Ge(1)] = 1000
 

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
+from genever.slots import Measures
 from genever.training import Evaluation, Field, named
 from jaxtyping import Float
 from torch import Tensor
@@ -32,7 +33,7 @@ class Straightness:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
-    measures: ClassVar[tuple[str, ...]] = ("straightness",)
+    measures: ClassVar[Measures] = {"straightness": "lower"}
 
     num_steps: Annotated[int, Ge(2)] = 32
     num_samples: Annotated[int, Ge(1)] = 256

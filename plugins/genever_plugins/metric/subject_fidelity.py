@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genever.slots import Encoder
+from genever.slots import Encoder, Measures
 from genever.training import Composition, Evaluation, named, sampling
 from jaxtyping import Float
 from torch import Tensor
@@ -35,7 +35,7 @@ class SubjectFidelity:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    measures: ClassVar[tuple[str, ...]] = ("subject_fidelity", "subject_fidelity_real")
+    measures: ClassVar[Measures] = {"subject_fidelity": "higher", "subject_fidelity_real": None}
 
     encoder: Encoder
 

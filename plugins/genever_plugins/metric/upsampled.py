@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from genever.slots import ImageConditionerModule, Metric
+from genever.slots import ImageConditionerModule, Measures, Metric
 from genever.training import Evaluation, asked_for, protocol_of, resized
 from genever.values import Samples
 
@@ -29,7 +29,7 @@ class Upsampled:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("conditioner.image",)
-    measures: ClassVar[tuple[str, ...]] = ("{prefix}{metric.*}",)
+    measures: ClassVar[Measures] = {"{prefix}{metric.*}": None}
 
     metric: Metric
     prefix: str = "upsampled_"

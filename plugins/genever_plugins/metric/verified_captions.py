@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
-from genever.slots import Data, VerifiableDataset
+from genever.slots import Data, Measures, VerifiableDataset
 from genever.training import Evaluation, named, sampling
 
 __all__ = ["VerifiedCaptions"]
@@ -25,7 +25,7 @@ class VerifiedCaptions:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("data.verifiable",)
-    measures: ClassVar[tuple[str, ...]] = ("{prefix}verified_captions", "{prefix}caption_score")
+    measures: ClassVar[Measures] = {"{prefix}verified_captions": "higher", "{prefix}caption_score": "higher"}
 
     data: Data | None = None
     prefix: str = ""

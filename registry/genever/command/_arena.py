@@ -34,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     who.add_argument("--metric", metavar="NAME", help="a number of train.metrics, such as fd")
     who.add_argument("--page", action="store_true", help="ask a person, on a page that this machine alone can open")
-    parser.add_argument("--maximize", action="store_true", help="the highest --metric is best")
     parser.add_argument(
         "--block", type=int, default=1, metavar="NUM", help="samples that --metric measures together (default: %(default)s)"
     )
@@ -77,8 +76,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--num is {arguments.num} and --block is {arguments.block}; give at least one of each.")
     if arguments.label and arguments.caption:
         raise UserError("--label and --caption both say what to ask for. Give one of the two.")
-    if (arguments.maximize or arguments.block != 1) and not arguments.metric:
-        raise UserError("--maximize and --block say how --metric judges, which is not given.")
+    if arguments.block != 1 and not arguments.metric:
+        raise UserError("--block says how --metric judges, which is not given.")
     if arguments.by and not arguments.by.startswith("@"):
         raise UserError(f"--by is {arguments.by!r}, which is no part. Write it as in a gin file, such as '@Ink()'.")
 
@@ -133,7 +132,7 @@ def _judged(contest: Contest, arguments: argparse.Namespace) -> Judged:
     try:
         if arguments.by:
             return contest.by_part()
-        return contest.by_metric(arguments.metric, highest=arguments.maximize, block=arguments.block)
+        return contest.by_metric(arguments.metric, block=arguments.block)
     except ValueError as error:  # What a reward or a metric finds wrong with this stage.
         raise UserError(str(error)) from error
 

@@ -29,7 +29,7 @@ def page(catalog: Catalog, surface: Surface) -> str:
     for title, entries in (
         ("Provides", surface.provides),
         ("Needs", surface.needs),
-        ("Measures", surface.measures),
+        ("Measures", [_measured(name, better) for name, better in (surface.measures or {}).items()]),
         ("Does not change the result", surface.infrastructure),
         ("Taken over from the run that `train.start` names, where a file is silent", surface.inherited),
     ):
@@ -50,6 +50,10 @@ def example(catalog: Catalog, surface: Surface) -> tuple[str, ...]:
     shown = [one for one in own if one.required] or own[:1]
     bindings = (f"{used}.{one.name} = {_value(catalog, one)}" for one in shown)
     return (_place(catalog, surface.slot, f"@{used}()"), *bindings)
+
+
+def _measured(name: str, better: str | None) -> str:
+    return f"{name} ({better} is better)" if better else name
 
 
 def _asked(surface: Surface, parameter: Parameter) -> bool:

@@ -92,13 +92,13 @@ class Contest:
         )
 
     @torch.no_grad()
-    def by_metric(self, name: str, *, highest: bool, block: int) -> Judged:
-        """By a number of `train.metrics`: every pair of runs on every `block` samples.
+    def by_metric(self, name: str, *, block: int) -> Judged:
+        """By a number of `train.metrics`: every pair of runs on every `block` samples. The metric says what is better.
 
         Raises:
-            UserError: no metric has that number, or it does not tell what is drawn here.
+            UserError: no metric has that number, neither end of it is better, or it does not tell what is drawn here.
         """
-        metric = self._metric(name)
+        metric, highest = self._metric(name)
         starts = range(0, len(self.numbers) - block + 1, block)
         if not starts:
             raise UserError(f"--block is {block}, but there are {len(self.numbers)} samples. Give fewer, or raise --num.")
@@ -160,14 +160,19 @@ class Contest:
         except ValueError as error:
             raise UserError(str(error)) from error
 
-    def _metric(self, name: str) -> Metric:
-        known = {number: metric for metric in self.first.composition.stage.metrics for number in declared(metric)}
+    def _metric(self, name: str) -> tuple[Metric, bool]:
+        """Who measures a number, and whether the highest is best."""
+        metrics = self.first.composition.stage.metrics
+        known = {number: (metric, better) for metric in metrics for number, better in declared(metric).items()}
         if name not in known:
             raise UserError(
                 f"--metric is {name!r}, which no metric of train.metrics measures.{did_you_mean(name, [*known])} "
                 f"There are: {', '.join(known) or 'none'}. Others are named by -b 'train.metrics = [@Name()]'."
             )
-        return known[name]
+        metric, better = known[name]
+        if better is None:
+            raise UserError(f"--metric is {name!r}, of which neither end is the better one. Name another.")
+        return metric, better == "higher"
 
     def _measured(self, metric: Metric, name: str, made: Samples) -> float:
         asked = list[Any]()

@@ -107,9 +107,14 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
 
 
 def _judged(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
-    """What was measured last, and how these numbers came about."""
-    said = {name: protocol for name, protocol in trainer.record.protocols.items() if protocol}
-    return {"results": last_results(run), "protocols": {**run.facts.get("protocols", {}), **said}}
+    """What was measured last, how these numbers came about, and which end of each is the better one."""
+    facts, record = run.facts, trainer.record
+    said = {name: protocol for name, protocol in record.protocols.items() if protocol}
+    return {
+        "results": last_results(run),
+        "protocols": {**facts.get("protocols", {}), **said},
+        "better": {**facts.get("better", {}), **record.better},
+    }
 
 
 def _stopped(run: RunDirectory, trainer: Trainer, place: Place, stopped: Stopped) -> int:

@@ -5,6 +5,7 @@ from genever.language._build import build, config_str
 from genever.language._check import check
 from genever.language._config import Binding, Config, Key, NamedRun
 from genever.language._explain import Explanation, explain
+from genever.language._measured import better_end
 from genever.language._read import Experiment, read
 from genever.language._resolve import Resolved, resolve
 from genever.language._start import experiment_name
@@ -20,6 +21,7 @@ __all__ = [
     "Problem",
     "Resolved",
     "UserError",
+    "better_end",
     "build",
     "check",
     "config_str",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from genever.errors import UserError
+
+if TYPE_CHECKING:
+    from genever.slots import Measures
 
 __all__ = ["BrokenPartError", "Parameter", "Surface"]
 
@@ -45,8 +48,9 @@ class Surface:
         references: the entries of its References section.
         accepts_any: whether it takes keywords beside its parameters (**kwargs).
         provides: its abilities; needs: the abilities of other parts, as 'slot.ability'.
-        measures: for a metric: the names of its numbers; '{parameter}' in one stands for that parameter's value, and
-            '{parameter.*}' for each name of the metric that it is. None = it does not say.
+        measures: for a metric: the names of its numbers, and which end of each is the better one (None = neither);
+            '{parameter}' in one stands for that parameter's value, and '{parameter.*}' for each name of the metric that it
+            is. None = it does not say.
         infrastructure: parameters that do not change the result.
         defaults: the parts of parameters that a file says nothing of, by full name.
         inherited: for the stage: what it takes over from the run that it starts from.
@@ -62,7 +66,7 @@ class Surface:
     accepts_any: bool = False
     provides: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    measures: tuple[str, ...] | None = None
+    measures: Measures | None = None
     infrastructure: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
     inherited: tuple[str, ...] = ()

@@ -36,7 +36,7 @@ def chapters_of(
 
     Args:
         metric: a number's name, such as 'fd', 'raw/fd' or 'loss'. None = what the sweep or the experiment is after.
-        highest: whether the highest is best. A search and `train.keep_best` say so of their own.
+        highest: whether the highest is best, where no metric says so.
         by: the column to sort by. None = best first.
         descending: turns the order around.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from genever.results._frozen import frozen_values
@@ -10,10 +10,10 @@ from genever.results._gather import Table
 from genever.results._names import short_results, short_value
 from genever.results._row import Row
 
-__all__ = ["Metric", "in_order", "is_last", "metric_names", "pick_metric"]
+__all__ = ["Metric", "better_ends", "in_order", "is_last", "metric_names", "pick_metric"]
 
-#: Only looked at where nothing else was measured: what training itself measures, and how good a metric's own judge is.
-_LAST = ("validation_loss", "classifier_accuracy")
+#: What training itself measures: only looked at where nothing else was.
+_OF_TRAINING = "validation_loss"
 
 
 @dataclass(frozen=True)
@@ -59,32 +59,34 @@ def pick_metric(table: Table, rows: Sequence[Row], asked: str | None, *, highest
 
     Args:
         asked: is passed over where these rows have no such number.
-        highest: whether the highest is best, where neither a search nor `train.keep_best` says so.
+        highest: whether the highest is best, where no metric says so.
     """
-    names, known = metric_names(rows), _said(table, rows)
-    after = [name for name in known if name in names]
-    judged = [name for name in _short(rows).values() if not is_last(name)]
+    names, better = metric_names(rows), better_ends(rows)
+    after = [name for name in _wanted(table, rows) if name in names]
+    judged = [name for name in _short(rows).values() if not is_last(name, better)]
     found = asked if asked in names else (*after, *judged, *names, "")[0]
-    return Metric(found, (highest and asked in (None, found)) or known.get(found, False))
+    return Metric(found, (highest and asked in (None, found)) or better.get(found) == "higher")
 
 
-def is_last(name: str) -> bool:
+def better_ends(rows: Iterable[Row]) -> dict[str, str | None]:
+    """Which end of a result is the better one, by each of its names; None = neither is."""
+    return {name: end for row in rows for name, end in row.better.items()}
+
+
+def is_last(name: str, better: Mapping[str, str | None]) -> bool:
     """Whether a result says little of a run that another does not say better."""
-    return name.rpartition("/")[2].startswith(_LAST)
+    return name.rpartition("/")[2].startswith(_OF_TRAINING) or better.get(name, "lower") is None
 
 
 def _short(rows: Iterable[Row]) -> dict[str, str]:
     return short_results(dict.fromkeys(name for row in rows for name in row.results))
 
 
-def _said(table: Table, rows: Sequence[Row]) -> dict[str, bool]:
-    """What is after which number, and whether after its highest: the search's first."""
-    found: dict[str, bool] = {}
-    if table.sweep and table.sweep.manifest.metric:
-        name, direction = table.sweep.manifest.metric
-        found[name] = direction == "maximize"
+def _wanted(table: Table, rows: Sequence[Row]) -> list[str]:
+    """What is after which number: the search's first."""
+    searched = table.sweep.manifest.metric if table.sweep else None
     best = _keep_best(rows)
-    return found | ({best.removeprefix("-"): best.startswith("-")} if best else {})
+    return [*([searched[0]] if searched else []), *([best] if best else [])]
 
 
 def _keep_best(rows: Sequence[Row]) -> str | None:

@@ -56,6 +56,13 @@ class Row:
         return self.condition.kind in ("failed", "lost")
 
     @property
+    def better(self) -> dict[str, str | None]:
+        """Which end of its results is the better one, under their full and their short names; None = neither is."""
+        told = self.facts.get("better")
+        ends = told if isinstance(told, dict) else {}
+        return {name.partition("/")[2]: end for name, end in ends.items()} | ends
+
+    @property
     def loss(self) -> str | None:
         """The name of the last loss among the scalars: of the model where it has one. None = there is none."""
         losses = [name for name in self.scalars if is_loss(name)]

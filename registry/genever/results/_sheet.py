@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from genever.results._groups import Group, groups_in_order
-from genever.results._metric import Metric, is_last
+from genever.results._metric import Metric, better_ends, is_last
 from genever.results._names import short_keys, short_results, short_values, shown_number
 from genever.results._row import Row
 
@@ -63,7 +63,9 @@ def results_shown(rows: Iterable[Row], metric: Metric) -> list[str]:
     full = dict.fromkeys(name for row in rows for name in row.results)
     short = short_results(full)
     names = [short[name] for name in full if "_t0." not in name and short[name] != name]
-    return list(dict.fromkeys([*([metric.name] if metric.name else []), "loss", *sorted(names, key=is_last)]))
+    better = better_ends(rows)
+    names.sort(key=lambda name: is_last(name, better))
+    return list(dict.fromkeys([*([metric.name] if metric.name else []), "loss", *names]))
 
 
 def column_names(rows: Sequence[Row], metric: Metric) -> dict[str, str]:

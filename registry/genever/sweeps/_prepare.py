@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genever.errors import UserError, shown_path
+from genever.language import better_end
 from genever.language._values import source
 from genever.launch import Condition, Profile, read_profile
 from genever.parts import Catalog
@@ -17,7 +18,7 @@ from genever.sweeps._expand import Variant, expand
 from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import FOLDER, Manifest, StageRecord, SweepDirectory
 from genever.sweeps._plan import KEEP_BEST, Plan, Planner
-from genever.sweeps._search import probes
+from genever.sweeps._search import Direction, probes
 from genever.sweeps._submit import continues
 from genever.sweeps._sweep import Setting, Stage, Sweep
 
@@ -34,6 +35,7 @@ class Prepared:
         profiles: where and how each stage's runs are trained, by the stage's name.
         warnings: what a user should know all the same.
         probe: what the runs are like that a search has yet to propose. None = it is no search.
+        direction: of what is better of a search's metric, as who measures it says.
         missing: what has to be run before this can be submitted, in a sentence; '' = nothing.
     """
 
@@ -44,6 +46,7 @@ class Prepared:
     profiles: Mapping[str, Profile]
     warnings: tuple[str, ...]
     probe: Plan | None
+    direction: Direction
     missing: str
 
     @property
@@ -60,7 +63,7 @@ class Prepared:
             stages=tuple(self._record(stage) for stage in self.sweep.stages),
             elements=elements,
             on_failure=self.sweep.on_failure,
-            metric=(search.metric, search.direction) if search else None,
+            metric=(search.metric, self.direction) if search else None,
             starts=self.composer.starts,
             dropped=tuple(dict.fromkeys(run for run in before if run and run not in ours)),
             created=old.created if old else time.time(),
@@ -118,7 +121,8 @@ def prepare(
     composer = Composer(catalog, root, old.starts if old else {})
     planner = Planner(sweep, composer, RunIndex(root))
     variants = _proposed(sweep, old) if sweep.search else expand(sweep)
-    for variant in [*variants, *_probing(sweep, len(variants))]:
+    probing = _probing(sweep, len(variants))
+    for variant in [*variants, *probing]:
         planner.add(variant)
     warnings = planner.conclude()
     return Prepared(
@@ -129,6 +133,7 @@ def prepare(
         profiles=_profiles(sweep, on, overrides or {}),
         warnings=tuple(warnings),
         probe=planner.plans[len(variants)] if sweep.search else None,
+        direction=_direction(sweep.search.metric, planner, probing[0]) if sweep.search else "minimize",
         missing=next((plan.note for plan in planner.plans.values() if plan.note), ""),
     )
 
@@ -162,6 +167,12 @@ def _probing(sweep: Sweep, first: int) -> list[Variant]:
         return []
     fixed = (*stage.fixed, Setting(KEEP_BEST, source(search.metric), search.place))
     return [Variant(number=n, stage=stage.name, varied=point, fixed=fixed) for n, point in enumerate(probes(search), first)]
+
+
+def _direction(metric: str, planner: Planner, probing: Variant) -> Direction:
+    composer, experiment = planner.composer, planner.sweep.stage(probing.stage).experiment
+    config = composer.config(experiment, [str(setting) for setting in probing.settings])
+    return "maximize" if better_end(metric, config, composer.catalog) == "higher" else "minimize"
 
 
 def _profiles(sweep: Sweep, on: str | None, overrides: Mapping[str, str]) -> dict[str, Profile]:

@@ -195,7 +195,7 @@ class _Reader:
         return found
 
     def _search(self, node: Fields) -> Search:
-        section = Section(node, "search", ("metric", "direction", "num", "seed", "over"), self.mistakes)
+        section = Section(node, "search", ("metric", "num", "seed", "over"), self.mistakes)
         for key, what in (
             ("metric", "Say what is to get better, such as metric: fd."),
             ("num", "Say how many runs it may take."),
@@ -208,13 +208,12 @@ class _Reader:
                 self.mistakes.add(
                     places[key], f"search.over.{key} is normal, which a search does not know. Write uniform with two bounds."
                 )
-        num, direction = section.integer("num") or 1, section.one_of("direction", ("minimize", "maximize"))
+        num = section.integer("num") or 1
         if num > MAX_RUNS:
             section.wrong("num", f"A search has at most {MAX_RUNS:,} runs.")
         return Search(
             metric=section.text("metric") or "",
             place=section.places.get("metric", section.place),
-            direction="maximize" if direction == "maximize" else "minimize",
             num=num,
             seed=section.integer("seed", least=0) or 0,
             over=distributions,

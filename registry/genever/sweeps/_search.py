@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from genever.sweeps._distributions import Choice, Distribution, Int, LogUniform, Uniform, number
 from genever.sweeps._sweep import Point, Search, Setting
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-__all__ = ["Trial", "measured", "probes", "propose"]
+__all__ = ["Direction", "Trial", "measured", "probes", "propose"]
+
+Direction: TypeAlias = Literal["minimize", "maximize"]
 
 _LEAST = 1e-9
 
@@ -35,10 +37,11 @@ class Trial:
     value: float | None = None
 
 
-def propose(search: Search, trials: Sequence[Trial]) -> Point:
+def propose(search: Search, direction: Direction, trials: Sequence[Trial]) -> Point:
     """What to try after these: a function of the search and the trials alone, so a search that was killed goes on as if not.
 
     Args:
+        direction: of what is better.
         trials: in the order in which they were proposed.
     """
     import optuna
@@ -48,7 +51,7 @@ def propose(search: Search, trials: Sequence[Trial]) -> Point:
     # What was random in a trial follows from its number, so that nothing has to be remembered of a generator.
     digest = hashlib.sha256(f"{search.seed}/{len(trials)}".encode()).digest()
     study = optuna.create_study(
-        direction=search.direction,
+        direction=direction,
         sampler=optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4], "big")),
     )
     study.add_trials([told for trial in trials if (told := _told(trial, distributions))])

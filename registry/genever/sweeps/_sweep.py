@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from genever.language import Place
 from genever.sweeps._distributions import Distribution
@@ -61,7 +60,6 @@ class Search:
 
     Args:
         metric: as a run's results name it, with or without the weights' name: 'fd' or 'average/fd'.
-        direction: of what is better.
         num: of runs.
         over: what each key is drawn from.
         place: of the metric.
@@ -70,7 +68,6 @@ class Search:
 
     metric: str
     place: Place
-    direction: Literal["minimize", "maximize"]
     num: int
     seed: int
     over: Mapping[str, Distribution]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import MISSING, fields, is_dataclass
 
-from genever.slots import ExplainedMetric, Metric
+from genever.slots import Better, ExplainedMetric, Metric
 from genever.training._evaluation import Evaluation
 
 __all__ = ["declared", "named", "protocol_of", "sampling"]
@@ -16,13 +16,17 @@ def protocol_of(metric: Metric, evaluation: Evaluation) -> str:
     return " ".join(metric.protocol(evaluation).split()) if isinstance(metric, ExplainedMetric) else ""
 
 
-def declared(metric: object) -> list[str]:
-    """The names of a metric's numbers as it declares them, with its parameters' values. [] = it does not say."""
-    found = list[str]()
-    for name in getattr(metric, "measures", ()):
+def declared(metric: object) -> dict[str, Better | None]:
+    """A metric's numbers as it declares them, with its parameters' values: which end of each is the better one.
+
+    {} = it does not say.
+    """
+    found = dict[str, Better | None]()
+    for name, better in getattr(metric, "measures", {}).items():
         plain = re.sub(r"\{(\w+)\}", lambda one: str(getattr(metric, one[1])), name)
         inner = re.search(r"\{(\w+)\.\*\}", plain)
-        found += [plain.replace(inner[0], one) for one in declared(getattr(metric, inner[1]))] if inner else [plain]
+        passed_on = declared(getattr(metric, inner[1])) if inner else {}
+        found |= {plain.replace(inner[0], one): end for one, end in passed_on.items()} if inner else {plain: better}
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genever.runs import RunDirectory
-from genever.slots import Writer
+from genever.slots import Better, Writer
 from genever.training._monitor import Monitor
 from genever.training._stage import Stage
 from genever.training._world import World
@@ -26,6 +26,7 @@ class Record:
     Args:
         best: {"value", "step"} of the metric that `train.keep_best` names, once there is one.
         protocols: how each number came about, once it did.
+        better: which end of it is the better one; None = neither is.
     """
 
     run: RunDirectory
@@ -34,6 +35,7 @@ class Record:
     writers: Sequence[Writer]
     best: dict[str, Any]
     protocols: dict[str, str] = field(default_factory=dict)
+    better: dict[str, Better | None] = field(default_factory=dict)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         if self.world.leads:
@@ -55,6 +57,7 @@ class Record:
         if not found:
             return False
         self.protocols.update(monitor.protocols)
+        self.better.update(monitor.better)
         self.scalars(step, found)
         for name, value in found.items():
             if "_t0." not in name:
@@ -65,15 +68,15 @@ class Record:
         wanted = self.stage.keep_best
         if wanted is None:
             return False
-        sign, name = (-1.0, wanted[1:]) if wanted.startswith("-") else (1.0, wanted)
-        values = [value for key, value in found.items() if name in (key, key.partition("/")[2])]
-        if not values and any("validation_loss" not in key for key in found):
-            logger.warning("train.keep_best = %r is none of what was measured: %s", wanted, ", ".join(found))
-        if not values or not math.isfinite(values[0]):
+        known = [key for key in found if wanted in (key, key.partition("/")[2]) and self.better.get(key)]
+        if not known and any("validation_loss" not in key for key in found):
+            logger.warning("train.keep_best = %r is none of what can get better here: %s", wanted, ", ".join(found))
+        if not known or not math.isfinite(value := found[known[0]]):
             return False
-        if self.best and sign * values[0] >= sign * self.best["value"]:
+        sign = 1.0 if self.better[known[0]] == "lower" else -1.0
+        if self.best and sign * value >= sign * self.best["value"]:
             return False
-        self.best = {"value": values[0], "step": step}
+        self.best = {"value": value, "step": step}
         return True
 
 

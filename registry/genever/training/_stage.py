@@ -83,7 +83,7 @@ class Stage:
         evaluate_weights: whose samples and losses: 'average' = the first average, 'raw', or 'both'.
         save_every: steps between two checkpoints. None = only at the end.
         keep_checkpoints: newest checkpoints that are kept. None = all.
-        keep_best: a metric, such as 'fd': the checkpoint where it was lowest ('-accuracy': highest) is kept too.
+        keep_best: a number, such as 'fd': the checkpoint where it was best, as its metric says, is kept too.
             None = disable.
     """
 

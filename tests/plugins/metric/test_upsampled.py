@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
+from genever.slots import Measures
 from genever.testing import ToyData
 from genever.training import Evaluation
 from genever_plugins.conditioner.low_resolution import LowResolution
@@ -16,7 +18,7 @@ from PIL import Image
 class Seen:
     """A metric that says how bright what it is shown is, and how much of it there is."""
 
-    measures = ("brightness", "num")
+    measures: ClassVar[Measures] = {"brightness": "higher", "num": None}
 
     def measure(self, evaluation):
         images = evaluation.generated().images

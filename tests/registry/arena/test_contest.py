@@ -11,6 +11,7 @@ import torch
 from genever.errors import UserError
 from genever.execution import Contest, Opened
 from genever.runs import RunDirectory
+from genever.slots import Better, Measures
 from genever.testing import ToyData, toy_composition
 from torch import Tensor, nn
 
@@ -45,7 +46,11 @@ class Mean:
     """A metric that looks at samples, or at samples of its own."""
 
     looks: bool = True
-    measures = ("mean", "other")
+    better: Better = "higher"
+
+    @property
+    def measures(self) -> Measures:
+        return {"mean": self.better, "other": None}
 
     def measure(self, evaluation: Any) -> dict[str, float]:
         return {"mean": evaluation.generated().images.mean().item() if self.looks else 1.0, "other": 0.0}
@@ -102,9 +107,11 @@ def test_judgement_does_not_depend_on_which_run_is_named_first() -> None:
     assert [one.score for one in ours] == [1 - one.score for one in theirs]
 
 
-@pytest.mark.parametrize(("highest", "block", "score", "num"), [(True, 1, 0.0, 12), (False, 1, 1.0, 12), (True, 5, 0.0, 2)])
-def test_metric_compares_blocks_of_samples(highest: bool, block: int, score: float, num: int) -> None:
-    found = contest(opened(metrics=[Mean()]), opened(0.5)).by_metric("mean", highest=highest, block=block)
+@pytest.mark.parametrize(
+    ("better", "block", "score", "num"), [("higher", 1, 0.0, 12), ("lower", 1, 1.0, 12), ("higher", 5, 0.0, 2)]
+)
+def test_metric_compares_blocks_of_samples(better: Better, block: int, score: float, num: int) -> None:
+    found = contest(opened(metrics=[Mean(better=better)]), opened(0.5)).by_metric("mean", block=block)
     assert [one.score for one in found.bouts] == [score] * num
 
 
@@ -133,13 +140,15 @@ def test_run_that_is_told_nothing_is_refused() -> None:
 def test_metric_that_does_not_look_at_what_is_drawn_is_refused() -> None:
     runs = [opened(metrics=[Mean(looks=False)]), opened(0.5)]
     with pytest.raises(UserError, match=r"^--metric is 'mean', but that looks at samples of its own, not at those"):
-        contest(*runs).by_metric("mean", highest=True, block=1)
+        contest(*runs).by_metric("mean", block=1)
     with pytest.raises(
         UserError, match=r"^--metric is 'men', which no metric .* measures\. Did you mean .*mean.*There are: mean"
     ):
-        contest(*runs).by_metric("men", highest=True, block=1)
+        contest(*runs).by_metric("men", block=1)
+    with pytest.raises(UserError, match=r"^--metric is 'other', of which neither end is the better one\. Name another"):
+        contest(*runs).by_metric("other", block=1)
     with pytest.raises(UserError, match=r"^--block is 13, but there are 12 samples\. Give fewer, or raise --num\."):
-        contest(*runs).by_metric("mean", highest=True, block=13)
+        contest(*runs).by_metric("mean", block=13)
 
 
 def test_pictures_lie_in_the_order_of_samples_and_say_what_was_asked(tmp_path: Path) -> None:

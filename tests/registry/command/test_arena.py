@@ -40,7 +40,7 @@ def arena(root: Path, *words: str, capsys: pytest.CaptureFixture[str]) -> tuple[
 def test_reward_rates_runs_as_the_metric_of_that_reward_does(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = ("small/one", "small/other", "--num", "30", "--json")
     _, by, _ = arena(root, *runs, "--by", "@Ink()", capsys=capsys)
-    _, metric, _ = arena(root, *runs, *BINDINGS, "--metric", "reward", "--maximize", capsys=capsys)
+    _, metric, _ = arena(root, *runs, *BINDINGS, "--metric", "reward", capsys=capsys)
     ours, theirs = json.loads(by), json.loads(metric)
     assert (ours["comparisons"], ours["by"], theirs["by"]) == (30, "Ink", "the highest reward of each sample")
     assert ours["standings"] == theirs["standings"]
@@ -67,7 +67,7 @@ def test_answers_of_people_are_rated_whenever_asked(root: Path, capsys: pytest.C
     [
         (["small/one"], "'small/one' has nobody to be compared with. Name two runs or more."),
         (["small/one", "small/one"], "which is named twice. Name runs that differ."),
-        (["small/one", "small/other", "--maximize"], "--maximize and --block say how --metric judges, which is not given."),
+        (["small/one", "small/other", "--block", "2"], "--block says how --metric judges, which is not given."),
         (["small/one", "small/other", "--num", "0"], "--num is 0 and --block is 1; give at least one of each."),
         (["small/one", "small/other", "--by", "Ink"], "--by is 'Ink', which is no part. Write it as in a gin file"),
         (["small/one", "small/other", "--by", "@Inc()"], "there is no part Inc. Did you mean reward.Ink?"),

@@ -38,16 +38,14 @@ FINE = (
     "train.loss = @loss.Huber()\nloss.Huber.inner = @FlowMatching()",
     "train.keep_best = 'validation_loss'",
     "train.keep_best = 'raw/validation_loss_t0.125'",
-    "train.keep_best = '-accuracy'\ntrain.metrics = [@Agreement()]",
-    "train.keep_best = 'reward_std'\ntrain.metrics = [@Named()]",
-    "train.keep_best = '-ink'\ntrain.metrics = [@Agreement(), @Named()]\nNamed.name = 'ink'",
-    "train.keep_best = 'other_ink_std'\ntrain.metrics = [@Other()]\nOther.metric = @Named()\nNamed.name = 'ink'",
-    "train.keep_best = 'who knows'\ntrain.metrics = [@Other()]\nOther.metric = @FD()\nFD.encoder = None",
+    "train.keep_best = 'accuracy'\ntrain.metrics = [@Agreement()]",
+    "train.keep_best = 'reward'\ntrain.metrics = [@Named()]",
+    "train.keep_best = 'ink'\ntrain.metrics = [@Agreement(), @Named()]\nNamed.name = 'ink'",
+    "train.keep_best = 'other_ink'\ntrain.metrics = [@Other()]\nOther.metric = @Named()\nNamed.name = 'ink'",
     "train.trackers = [@Any()]\nAny.guidance = @Away()\nAway.scale = 1.0",
     "train.trackers = [@Any()]\nAny.guidance = @Away()\ntrain.conditioner = @Dropping()",
     "train.trackers = [@Any()]\nAny.guidance = @Away()\ntrain.conditioner = @Around()\nAround.conditioner = @Dropping()",
     "train.trackers = [@Any()]\nAny.distiller = @Derived()\nDerived.how = 'differences'",
-    "train.keep_best = 'who knows'\ntrain.metrics = [@Agreement(), @FD()]\nFD.encoder = None",
 )
 
 

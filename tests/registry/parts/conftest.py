@@ -24,11 +24,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """`install("acme", hook="...", parts="...")`: a package of that name, and a distribution whose entry point it is."""
-    site, before = tmp_path / "site", set(sys.modules)
+    site, written = tmp_path / "site", set[str]()
     site.mkdir()
     monkeypatch.syspath_prepend(site)
 
     def write(name: str, *, hook: str = "", init: str | None = None, entry: str | None = None, **modules: str) -> Path:
+        written.add(name)
         package = site / name
         package.mkdir()
         if init is None:
@@ -44,5 +45,5 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         return package
 
     yield write
-    for module in set(sys.modules) - before:
+    for module in [one for one in sys.modules if one.partition(".")[0] in written]:
         del sys.modules[module]

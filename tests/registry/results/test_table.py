@@ -166,17 +166,30 @@ def test_what_is_not_finite_is_said_and_ranks_last(new_run: NewRun, shown: Shown
 
 
 def test_search_says_what_is_best(new_run: NewRun, new_sweep: NewSweep, read: Read) -> None:
-    runs = [new_run({"average/fd": 1.0, "average/reward": value}) for value in (0.2, 0.9)]
+    better = {"average/fd": "lower", "average/reward": "higher"}
+    runs = [new_run({"average/fd": 1.0, "average/reward": value}, better=better) for value in (0.2, 0.9)]
     new_sweep([({"lr": "1"}, runs[0]), ({"lr": "2"}, runs[1])], metric=("reward", "maximize"))
     _, [chapter] = read()
     assert (chapter.order, chapter.rows[0].number) == ("best first: highest reward", 1)
 
 
-def test_keep_best_says_what_is_best(new_run: NewRun, read: Read) -> None:
+BETTER = {"average/fd": "lower", "average/fd_std": None, "average/accuracy": "higher"}
+
+
+def test_keep_best_says_what_is_looked_at(new_run: NewRun, read: Read) -> None:
     for value in (0.2, 0.9):
-        new_run({"average/fd": 1.0, "average/accuracy": value}, frozen={"train.keep_best": "'-accuracy'"})
+        results = {"average/fd": 1.0, "average/accuracy": value}
+        new_run(results, frozen={"train.keep_best": "'accuracy'"}, better=BETTER)
     _, [chapter] = read("digits/fake")
     assert (chapter.order, chapter.rows[0].number) == ("best first: highest accuracy", 1)
+
+
+@pytest.mark.parametrize(
+    ("results", "words"), [(("fd_std", "fd"), "lowest fd"), (("fd_std", "accuracy"), "highest accuracy")]
+)
+def test_metrics_say_what_is_best(results: tuple[str, ...], words: str, new_run: NewRun, read: Read) -> None:
+    new_run({f"average/{name}": 0.5 for name in results}, better=BETTER)
+    assert read("digits/fake")[1][0].order == f"best first: {words}"
 
 
 def test_asked_metric_may_be_any_number(new_run: NewRun, read: Read) -> None:

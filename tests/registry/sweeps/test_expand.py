@@ -237,7 +237,6 @@ def test_stage_takes_its_resources_from_the_file_unless_it_says_otherwise(sweep_
 SEARCH = Search(
     metric="fd",
     place=Place("x", 1),
-    direction="minimize",
     num=30,
     seed=0,
     over={"a.a": LogUniform(1e-4, 1.0), "b.b": Int(1, 8), "c.c": Choice(("1", "[2]"))},
@@ -246,7 +245,7 @@ SEARCH = Search(
 
 
 def drawn(trials: list[Trial]) -> dict[str, str]:
-    return {setting.key: setting.text for setting in propose(SEARCH, trials)}
+    return {setting.key: setting.text for setting in propose(SEARCH, "minimize", trials)}
 
 
 def searched(num: int) -> list[Trial]:

@@ -4,11 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 from genever.errors import UserError
 from genever.runs import RunDirectory
+from genever.slots import Measures
 from genever.testing import toy_composition
 from genever.training import Composition, NonFiniteError, Stopped, Trainer, load_model_state, read_index
 from genever_plugins.conditioner.text import Text
@@ -111,6 +113,8 @@ def test_checkpoints_are_kept_by_age_and_by_best(tmp_path: Path) -> None:
     values = iter([3.0, 1.0, 2.0, 4.0, 5.0, 6.0])
 
     class Falling:
+        measures: ClassVar[Measures] = {"made_up": "lower"}
+
         def measure(self, evaluation: object) -> Mapping[str, float]:
             return {"made_up": next(values)}
 
@@ -122,6 +126,8 @@ def test_metric_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None:
     values = iter([float("nan"), 2.0, float("nan"), 3.0])
 
     class Broken:
+        measures: ClassVar[Measures] = {"made_up": "lower"}
+
         def measure(self, evaluation: object) -> Mapping[str, float]:
             return {"made_up": next(values)}
 

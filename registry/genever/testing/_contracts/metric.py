@@ -21,7 +21,8 @@ def numbers_have_names(case: Case) -> None:
 def numbers_are_those_that_it_declares(case: Case) -> None:
     names, part = case.surface.measures, case.part()
     assert names is not None, (
-        "Declare them: measures: ClassVar[tuple[str, ...]] = ('fd',), or '{name}' for a parameter's value."
+        "Declare them, and which end is better: measures: ClassVar[Measures] = {'fd': 'lower'}; '{name}' is a parameter's "
+        "value, and None says that neither end is."
     )
     assert set(_measure(case)) <= set(declared(part))
 
