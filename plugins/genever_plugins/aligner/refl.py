@@ -126,9 +126,7 @@ class RewardFeedback:
         return {name: self.part.base_weight * value for name, value in self.base.losses(batch, step).items()}
 
     def field(self, batch: Batch) -> Field:
-        return Field(
-            self.base.model, self.base.loss, batch.cond, guidance=self.part.guidance, null=batch.null, samples=batch.samples
-        )
+        return batch.field(self.base.model, self.base.loss, self.part.guidance)
 
     def after(self, group: str, step: int) -> None:
         self.base.after(group, step)

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, cast
 import torch
 from annotated_types import Ge, Gt, Lt
 from genever.slots import CodecModule, Encoder, EncoderModule, Guidance
-from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Stateless, Update
+from genever.training import Batch, Composition, Feed, Method, Regression, Round, Stateless, Update
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -138,15 +138,7 @@ class AdversarialDistillation(Stateless):
         t = self.part.margin + (1 - 2 * self.part.margin) * batch.draws.uniform("distillation time")
         with torch.no_grad():
             x_t = self.base.corrupt(x.detach(), batch.noise("distillation noise"), t)
-            teacher = Field(
-                self.roles["teacher"],
-                self.base.loss,
-                batch.cond,
-                guidance=self.part.guidance,
-                null=batch.null,
-                samples=batch.samples,
-            )
-            target = teacher.data(x_t, t)
+            target = batch.field(self.roles["teacher"], self.base.loss, self.part.guidance).data(x_t, t)
         errors = (x - target).square().flatten(1).mean(1)
         return self.part.distil_weight * (self.base.loss.path.alpha(t) * errors).mean()  # eq. (4), c(t) = alpha(t)
 

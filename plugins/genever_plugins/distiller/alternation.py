@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from genever.training import Batch, Feed, Field, Regression, Update, named_parameters
+from genever.training import Batch, Feed, Regression, Update, named_parameters
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -58,7 +58,7 @@ def estimate(base: Regression, model: nn.Module, batch: Batch, num_steps: int) -
     """The student's x_1 of a batch's samples, each noised to one of its times."""
     times = step_times(base.loss.path, num_steps, batch.x_1.device)
     x_t, t = noised_data(base, batch, times)
-    return Field(model, base.loss, batch.cond).data(x_t, t)
+    return batch.field(model, base.loss).data(x_t, t)
 
 
 def told_apart(

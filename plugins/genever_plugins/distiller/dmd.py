@@ -161,7 +161,7 @@ class DistributionMatching(Stateless):
         return matching_gradient(x, real, fake)
 
     def field(self, role: str, batch: Batch, guidance: Guidance | None = None) -> Field:
-        return Field(self.roles[role], self.base.loss, batch.cond, guidance=guidance, null=batch.null, samples=batch.samples)
+        return batch.field(self.roles[role], self.base.loss, guidance)
 
 
 def matching_gradient(x: Tensor, real: Tensor, fake: Tensor) -> Tensor:

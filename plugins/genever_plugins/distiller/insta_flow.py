@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge
 from genever.slots import CodecModule, ConditionerModule, Encoder, Guidance, PerceptualModule
-from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Update
+from genever.training import Batch, Composition, Feed, Method, Regression, Round, Update
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -91,7 +91,7 @@ class OneStep(Student):
         pairs, loss = self.roles["pairs"], self.base.loss
         assert isinstance(pairs, Pairs)
         x_0, batch = pairs.batch(batch, self.conditioner)
-        field = Field(self.roles["model"], loss, batch.cond)
+        field = batch.field(self.roles["model"], loss)
         x_1 = StudentSteps(num_steps=1)(field, x_0, generator=torch.Generator(x_0.device))
         l2 = (x_1 - batch.x_1).square().mean()
         if "encoder" not in self.roles or step < self.part.warmup_steps:

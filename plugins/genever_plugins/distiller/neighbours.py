@@ -49,7 +49,7 @@ class OfTeacher:
     order: Literal["ddim", "heun"] = "ddim"
 
     def __call__(self, batch: Batch, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        field = Field(self.teacher, self.loss, batch.cond, guidance=self.guidance, null=batch.null, samples=batch.samples)
+        field = batch.field(self.teacher, self.loss, self.guidance)
         return step(field, x_t, t, s) if self.order == "ddim" else _heun(field, x_t, t, s)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, cast
 
 import torch
@@ -123,11 +123,11 @@ class Halving(Student):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         loss, times = self.base.loss, grid(self.base.loss.path, 2 * self.num_steps, batch.x_1.device)
         k = 2 * batch.draws.integers("grid point", self.num_steps)
-        cond, t = batch.training_cond(), times[k]
+        batch, t = replace(batch, cond=batch.training_cond()), times[k]
         x_t = self.base.corrupt(batch.x_1, batch.noise(), t)
-        teacher = Field(self.roles["teacher"], loss, cond, guidance=self.guidance, null=batch.null, samples=batch.samples)
+        teacher = batch.field(self.roles["teacher"], loss, self.guidance)
         x_1, x_0 = loss.pair(two_steps(teacher, x_t, times[k], times[k + 1], times[k + 2]), x_t, t)
-        output, _ = self.roles["model"](*loss.inputs(x_t, t), cond)
+        output, _ = self.roles["model"](*loss.inputs(x_t, t), batch.cond)
         return {"loss": loss.errors(output.float(), x_t=x_t, t=t, x_1=x_1, x_0=x_0).mean()}
 
 

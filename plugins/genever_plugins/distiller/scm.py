@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from annotated_types import Ge, Gt
 from genever.slots import Guidance
-from genever.training import Batch, Composition, Feed, Field, Method, Regression, Round, Update
+from genever.training import Batch, Composition, Feed, Method, Regression, Round, Update
 from torch import Tensor, nn
 
 from genever_plugins.distiller.consistency import wide
@@ -95,7 +95,7 @@ class ContinuousConsistency(Student):
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         loss, t = self.base.loss, self.base.times(batch)
         x_t = self.base.corrupt(batch.x_1, batch.noise(), t)
-        output = Field(self.roles["model"], loss, batch.cond).output(x_t, t)
+        output = batch.field(self.roles["model"], loss).output(x_t, t)
         own = loss.velocity(output.detach(), x_t, t)
         tangent = self.tangent(batch, x_t, t, own, step)
         x_1, x_0 = loss.pair(own + normalised(tangent, self.part.c), x_t, t)
@@ -111,7 +111,7 @@ class ContinuousConsistency(Student):
         warm = min(1.0, step / self.part.warmup_steps) if self.part.warmup_steps else 1.0
         if warm == 0:
             return velocity - own
-        student = Field(self.roles["model"], self.base.loss, batch.cond)
+        student = batch.field(self.roles["model"], self.base.loss)
         change = derivative_along(student.velocity, x_t, t, velocity, path=self.base.loss.path, how=self.part.derivative)
         return velocity - own + warm * wide(1 - t, x_t) * change
 
@@ -119,15 +119,7 @@ class ContinuousConsistency(Student):
     def velocity(self, batch: Batch, x_t: Tensor, t: Tensor) -> Tensor:
         if self.part.velocity == "data":
             return batch.x_1 - batch.noise()
-        teacher = Field(
-            self.roles["teacher"],
-            self.base.loss,
-            batch.cond,
-            guidance=self.part.guidance,
-            null=batch.null,
-            samples=batch.samples,
-        )
-        return teacher.velocity(x_t, t)
+        return batch.field(self.roles["teacher"], self.base.loss, self.part.guidance).velocity(x_t, t)
 
 
 def normalised(tangent: Tensor, c: float) -> Tensor:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from genever.slots import CodecModule, ConditionerModule, Dataset, ImageConditionerModule, PlannedDataset
+from genever.slots import CodecModule, ConditionerModule, Dataset, Guidance, ImageConditionerModule, Loss, PlannedDataset
 from genever.training._ahead import Ahead
+from genever.training._denoiser import Field
 from genever.training._draws import Draws, derived_seed
 from genever.training._method import Update
 from genever.training._world import World
@@ -59,6 +60,10 @@ class Batch:
             return self.cond
         dropped = self.draws.uniform("condition dropout") < self.dropout
         return torch.where(dropped.view(-1, *[1] * (self.cond.ndim - 1)), self.null, self.cond)
+
+    def field(self, model: nn.Module, loss: Loss, guidance: Guidance | None = None) -> Field:
+        """What a model makes of these samples' condition. None = unguided."""
+        return Field(model, loss, self.cond, guidance=guidance, null=self.null, samples=self.samples)
 
 
 def indices_at(num_samples: int, seed: int, stream: int, start: int, stop: int) -> list[int]:
