@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="'KEY=VALUE'", help="overrides a setting of the profile; repeatable"
     )
     parser.add_argument("--limit", metavar="N", help="jobs at once, in place of the file's")
+    parser.add_argument(
+        "--build", action="store_true", help="before anything is submitted, build a run of each stage without its memory"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show every run and what it would cost; submit nothing")
     parser.add_argument("--json", action="store_true", help="with --dry-run: answer in JSON, for scripts")
 
@@ -88,7 +91,28 @@ def _prepared(sweep: Sweep, root: Path, arguments: argparse.Namespace) -> Prepar
     prepared = prepare(sweep, root=root, catalog=load_catalog(), on=arguments.on, overrides=said)
     for warning in prepared.warnings:
         _say(warning)
+    if arguments.build:
+        _build(prepared)
     return prepared
+
+
+def _build(prepared: Prepared) -> None:
+    """Finds what only built networks can tell.
+
+    Raises:
+        UserError: a part refuses what it is handed.
+    """
+    from genever.command._preflight import build_report
+
+    for stage in prepared.sweep.stages:
+        resolved = prepared.example(stage)
+        if resolved is None:
+            _say(f"{stage.name} cannot be built before the runs that it goes on from have finished")
+            continue
+        try:
+            build_report(resolved, prepared.composer.catalog, prepared.directory.root)
+        except UserError as error:
+            raise UserError(f"{stage.place}: {error} Nothing was submitted.") from error
 
 
 def _drive(prepared: Prepared, sweep: SweepDirectory, submitter: Submitter) -> bool:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genever.errors import UserError, shown_path
-from genever.language import better_end
+from genever.language import Resolved, better_end
 from genever.language._values import source
 from genever.launch import Condition, Profile, read_profile
 from genever.parts import Catalog
 from genever.runs import write_whole
-from genever.sweeps._compose import Composer
+from genever.sweeps._compose import Composer, naming
 from genever.sweeps._expand import Variant, expand
 from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import FOLDER, Manifest, StageRecord, SweepDirectory
@@ -86,6 +86,16 @@ class Prepared:
         to_come = self.sweep.search.num - len(plans) if self.sweep.search else 0
         left = [plan for plan in reversed(first.values()) if is_to_do(conditions.get(plan.variant.number))]
         return left + [self.probe] * max(to_come, 0) if self.probe else left
+
+    def example(self, stage: Stage) -> Resolved | None:
+        """What a run of a stage freezes; None = it goes on from a run that has not finished."""
+        plans = {plan.variant.number: plan for plan in (*self.plans, *([self.probe] if self.probe else []))}
+        variant = next(plan.variant for plan in plans.values() if plan.variant.stage == stage.name)
+        parents = {key: plans[number] for key, number in variant.parents.items()}
+        if any(plan.run is None or plan.run.facts.get("status") != "finished" for plan in parents.values()):
+            return None
+        named = [naming(key, str(plan.element.run)) for key, plan in parents.items()]
+        return self.composer.freeze(stage.experiment, [*map(str, variant.settings), *named])
 
     def _record(self, stage: Stage) -> StageRecord:
         return StageRecord(
