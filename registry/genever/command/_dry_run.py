@@ -54,7 +54,7 @@ def _table(prepared: Prepared, conditions: Mapping[int, Condition]) -> str:
     return columns(rows, indent=0)
 
 
-def _search(search: Search, direction: str) -> str:
+def _search(search: Search, direction: str | None) -> str:
     over = "\n".join(f"  {key}: {one}" for key, one in search.over.items())
     runs = _counted(search.num, "run")
     return f"Searches {runs} to {direction} {search.metric}, each proposed once another is over, over\n{over}"

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--root", default="runs", help="where runs live (default: %(default)s)")
     parser.add_argument("--metric", metavar="NAME", help="the number that says which run is best, such as fd or raw/fd")
-    parser.add_argument("--maximize", action="store_true", help="the highest is best, of a number that no metric says it of")
+    parser.add_argument("--maximize", action="store_true", help="the highest is best, where no metric says which end is")
     parser.add_argument("--sort", metavar="NAME", help="sort by a column in place of best first")
     parser.add_argument("--descending", action="store_true", help="turn the order around")
     parser.add_argument("--group-seeds", action="store_true", help="mean and standard deviation over seeds")

@@ -24,7 +24,17 @@ from genever.execution._ranks import Place, joined
 from genever.execution._signals import Ask, Asked, listening
 from genever.language import build
 from genever.runs import RunDirectory
-from genever.training import Composition, NonFiniteError, Stage, Stopped, Trainer, World, compose, prune_checkpoints
+from genever.training import (
+    Composition,
+    NonFiniteError,
+    Stage,
+    Stopped,
+    Trainer,
+    World,
+    better_ends,
+    compose,
+    prune_checkpoints,
+)
 
 if TYPE_CHECKING:
     from genever.parts import Catalog
@@ -88,6 +98,7 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
             processes=world.size,
             seed=composition.stage.seed,
             parameters=sum(p.numel() for p in composition.model.parameters()),
+            better=better_ends(composition.stage.metrics),
             started=time.time(),
         )
         keep_room(run)
@@ -107,14 +118,9 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
 
 
 def _judged(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
-    """What was measured last, how these numbers came about, and which end of each is the better one."""
-    facts, record = run.facts, trainer.record
-    said = {name: protocol for name, protocol in record.protocols.items() if protocol}
-    return {
-        "results": last_results(run),
-        "protocols": {**facts.get("protocols", {}), **said},
-        "better": {**facts.get("better", {}), **record.better},
-    }
+    """What was measured last, and how these numbers came about."""
+    said = {name: protocol for name, protocol in trainer.record.protocols.items() if protocol}
+    return {"results": last_results(run), "protocols": {**run.facts.get("protocols", {}), **said}}
 
 
 def _stopped(run: RunDirectory, trainer: Trainer, place: Place, stopped: Stopped) -> int:

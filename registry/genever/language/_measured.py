@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from genever.errors import Problem, did_you_mean, listed
 from genever.language._composition import Composition, Node, compose, value_of
@@ -19,34 +20,32 @@ _STAGE = Node((), ROOT)
 _VALIDATION = ("validation_loss", *(f"validation_loss_t{n / 8:.3f}" for n in range(8)))
 
 
-class _Unsaid(Exception):
-    """A metric does not say what it measures: which one."""
-
-
 def unmeasured_best(composition: Composition, parts: Parts) -> Iterator[Problem]:
     """`train.keep_best` is the name of a number of which one end is the better one, such as 'fd' or 'raw/fd'."""
     binding = composition.root.get("keep_best")
     if binding is None or not isinstance(binding.value, str):
         return
-    try:
-        message = _complaint(binding.value, _numbers(composition, parts))
-    except _Unsaid as metric:
-        message = f"{metric} does not say by `measures` what it measures, and which end of it is better."
-    if message:
+    if message := _complaint(binding.value, _Declared(composition, parts)):
         yield Problem.at(binding.place, f"train.keep_best = {binding.source}: {message}")
 
 
 def better_end(name: str, config: Config, catalog: Catalog) -> Better | None:
     """Which end is the better one of a number that an experiment measures; None = neither is."""
     parts = parts_of(catalog)
-    numbers = _numbers(compose(config.bindings, parts), parts)
+    numbers = _Declared(compose(config.bindings, parts), parts).numbers()
     return numbers[_meant(name, numbers)[0]]
 
 
-def _complaint(wanted: str, numbers: Measures) -> str:
+def _complaint(wanted: str, declared: _Declared) -> str:
     """Why the best cannot be told by a number; '' = it can."""
+    numbers = declared.numbers()
     if found := _meant(wanted, numbers):
         return "" if numbers[found[0]] else "neither end of that number is the better one. Name another."
+    if declared.silent:
+        return (
+            f"{listed(declared.silent)} does not declare by `measures` what it measures and which end is better. "
+            "Declare that, or name another number."
+        )
     known = dict.fromkeys(name if "/" in wanted else name.partition("/")[2] for name in numbers if _is_alike(name, wanted))
     of_others = [name for name in known if name.partition("/")[2] == wanted.partition("/")[2] and "/" in wanted]
     hint = did_you_mean(wanted, of_others or known)
@@ -63,43 +62,49 @@ def _is_alike(name: str, wanted: str) -> bool:
     return "_t0." not in name or "_t0." in wanted
 
 
-def _numbers(composition: Composition, parts: Parts) -> Measures:
-    """Every number of the stage, such as 'average/fd'.
+@dataclass
+class _Declared:
+    """What the metrics of a stage declare that they measure.
 
-    Raises:
-        _Unsaid: a metric does not say what it measures.
+    Args:
+        silent: those that do not, once the numbers were asked for.
     """
-    metrics = _measured_by(_STAGE, "metrics", composition, parts)
-    validation = _VALIDATION if value_of(_STAGE, "validate_samples", composition, parts) != 0 else ()
-    which = value_of(_STAGE, "evaluate_weights", composition, parts)
-    whose = _weights(which, composition)
-    found: dict[str, Better | None] = {f"{one}/{name}": better for one in whose for name, better in metrics.items()}
-    for weights in _weights("both", composition):
-        for name in validation:
-            found[f"{weights}/{name}"] = "lower"
-    return found
 
+    composition: Composition
+    parts: Parts
+    silent: dict[str, None] = field(default_factory=dict)
 
-def _measured_by(node: Node, parameter: str, composition: Composition, parts: Parts) -> dict[str, Better | None]:
-    """What a parameter's metrics measure."""
-    found: dict[str, Better | None] = {}
-    for metric in composition.named_by(node, parameter):
-        surface = parts.readable(metric.part)
-        if surface is None or surface.measures is None:
-            raise _Unsaid(metric.part)
-        for name, better in surface.measures.items():
-            found |= _spelt(name, better, metric, composition, parts)
-    return found
+    def numbers(self) -> Measures:
+        """Every number of the stage, such as 'average/fd'."""
+        metrics = self._of(_STAGE, "metrics")
+        validation = _VALIDATION if value_of(_STAGE, "validate_samples", self.composition, self.parts) != 0 else ()
+        whose = _weights(value_of(_STAGE, "evaluate_weights", self.composition, self.parts), self.composition)
+        found: dict[str, Better | None] = {f"{one}/{name}": better for one in whose for name, better in metrics.items()}
+        for weights in _weights("both", self.composition):
+            for name in validation:
+                found[f"{weights}/{name}"] = "lower"
+        return found
 
+    def _of(self, node: Node, parameter: str) -> dict[str, Better | None]:
+        """What a parameter's metrics measure."""
+        found: dict[str, Better | None] = {}
+        for metric in self.composition.named_by(node, parameter):
+            surface = self.parts.readable(metric.part)
+            if surface is None or surface.measures is None:
+                self.silent[metric.part] = None
+                continue
+            for name, better in surface.measures.items():
+                found |= self._spelt(name, better, metric)
+        return found
 
-def _spelt(name: str, better: Better | None, node: Node, composition: Composition, parts: Parts) -> dict[str, Better | None]:
-    """A number, or those of the metrics that it passes on."""
-    plain = re.sub(r"\{(\w+)\}", lambda found: str(value_of(node, found[1], composition, parts)), name)
-    passed_on = re.search(r"\{(\w+)\.\*\}", plain)
-    if passed_on is None:
-        return {plain: better}
-    inner = _measured_by(node, passed_on[1], composition, parts)
-    return {plain.replace(passed_on[0], one): end for one, end in inner.items()}
+    def _spelt(self, name: str, better: Better | None, node: Node) -> dict[str, Better | None]:
+        """A number, or those of the metrics that it passes on."""
+        value = lambda found: str(value_of(node, found[1], self.composition, self.parts))  # noqa: E731
+        plain = re.sub(r"\{(\w+)\}", value, name)
+        passed_on = re.search(r"\{(\w+)\.\*\}", plain)
+        if passed_on is None:
+            return {plain: better}
+        return {plain.replace(passed_on[0], one): end for one, end in self._of(node, passed_on[1]).items()}
 
 
 def _weights(which: object, composition: Composition) -> tuple[str, ...]:

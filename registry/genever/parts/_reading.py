@@ -145,9 +145,9 @@ class _Reading:
         for statement in node.body:
             match statement:
                 case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name in _FACTS:
-                    self.facts[name] = _literal(value, f"{node.name}.{name}")
+                    self.facts[name] = _fact(name, value, node)
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in _FACTS:
-                    self.facts[name] = _literal(value, f"{node.name}.{name}")
+                    self.facts[name] = _fact(name, value, node)
                 case _:
                     pass
 
@@ -163,6 +163,17 @@ class _Reading:
     def _path(self, found: Found, node: ast.AST) -> str | None:
         dotted = dotted_name(node)
         return self.sources.path(found.module, dotted) if dotted else None
+
+
+def _fact(name: str, value: ast.expr, node: ast.ClassDef) -> object:
+    what = f"{node.name}.{name}"
+    said = _literal(value, what)
+    if name == "measures" and (not isinstance(said, dict) or set(said.values()) - {"lower", "higher", None}):
+        raise UnreadableError(
+            f"{what} is {said!r}. Write each number and which end of it is better, such as {{'fd': 'lower'}}; "
+            "None = neither is."
+        )
+    return said
 
 
 def _literal(value: ast.expr, what: str) -> object:

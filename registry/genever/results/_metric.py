@@ -10,7 +10,7 @@ from genever.results._gather import Table
 from genever.results._names import short_results, short_value
 from genever.results._row import Row
 
-__all__ = ["Metric", "better_ends", "in_order", "is_last", "metric_names", "pick_metric"]
+__all__ = ["Metric", "better_ends", "end_of", "in_order", "is_last", "metric_names", "pick_metric"]
 
 #: What training itself measures: only looked at where nothing else was.
 _OF_TRAINING = "validation_loss"
@@ -61,21 +61,38 @@ def pick_metric(table: Table, rows: Sequence[Row], asked: str | None, *, highest
         asked: is passed over where these rows have no such number.
         highest: whether the highest is best, where no metric says so.
     """
-    names, better = metric_names(rows), better_ends(rows)
+    names, better = metric_names(rows), {**_searched(table), **better_ends(rows)}
     after = [name for name in _wanted(table, rows) if name in names]
     judged = [name for name in _short(rows).values() if not is_last(name, better)]
     found = asked if asked in names else (*after, *judged, *names, "")[0]
-    return Metric(found, (highest and asked in (None, found)) or better.get(found) == "higher")
+    end = end_of(found, better)
+    return Metric(found, end == "higher" if end else highest and asked in (None, found))
 
 
 def better_ends(rows: Iterable[Row]) -> dict[str, str | None]:
-    """Which end of a result is the better one, by each of its names; None = neither is."""
+    """Which end of a number is the better one, by its name without that of the weights; None = neither is."""
     return {name: end for row in rows for name, end in row.better.items()}
 
 
 def is_last(name: str, better: Mapping[str, str | None]) -> bool:
     """Whether a result says little of a run that another does not say better."""
-    return name.rpartition("/")[2].startswith(_OF_TRAINING) or better.get(name, "lower") is None
+    return _bare(name).startswith(_OF_TRAINING) or better.get(_bare(name), "lower") is None
+
+
+def end_of(name: str, better: Mapping[str, str | None]) -> str | None:
+    """Which end of a number is the better one; None = neither is, or nobody says."""
+    return better.get(_bare(name))
+
+
+def _bare(name: str) -> str:
+    """A number's name without that of the weights."""
+    return name.partition("/")[2] or name
+
+
+def _searched(table: Table) -> dict[str, str | None]:
+    """Which end of its metric a search is after, before any of its runs says so."""
+    found = table.sweep.manifest.metric if table.sweep else None
+    return {_bare(found[0]): "higher" if found[1] == "maximize" else "lower"} if found else {}
 
 
 def _short(rows: Iterable[Row]) -> dict[str, str]:

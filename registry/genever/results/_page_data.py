@@ -13,6 +13,7 @@ from genever.results._chapters import Chapter
 from genever.results._failures import failures, retry_commands
 from genever.results._gather import Table
 from genever.results._limits import Limits
+from genever.results._metric import better_ends, end_of
 from genever.results._names import SEED, clipped, short_results, short_values
 from genever.results._page_curves import page_curves
 from genever.results._page_lineage import lifecycle_of, page_lineage
@@ -36,7 +37,7 @@ def page_data(table: Table, chapters: Sequence[Chapter], limits: Limits) -> dict
         {**_run(row, stage, names), **origin, "c": curves.of_rows.get(id(row), []), "p": pictures.get(id(row))}
         for row, stage, origin in zip(rows, stage_of, origins, strict=True)
     ]
-    num, lifecycle = len(table.rows), lifecycle_of(kept)
+    num, lifecycle, better = len(table.rows), lifecycle_of(kept), better_ends(rows)
     notes = {
         "runs": f"The page carries {len(rows):,} of {num:,} runs, the best; --csv has all." * (len(rows) < num),
         "axes": f"Only the first {limits.axes} bindings have an axis."
@@ -53,7 +54,7 @@ def page_data(table: Table, chapters: Sequence[Chapter], limits: Limits) -> dict
         "file": _sweep_text(table, limits),
         "stages": stages,
         "keys": [{"full": key, "seed": key.rpartition(":")[2] == SEED} for key in names.keys],
-        "numbers": [{"full": full, "name": name} for full, name in names.numbers.items()],
+        "numbers": [{"full": full, "name": name, "better": end_of(full, better)} for full, name in names.numbers.items()],
         "protocols": protocols,
         "lifecycle": next((place for place, row in enumerate(rows) if lifecycle and row is lifecycle[-1]), None),
         "scalars": curves.scalars,

@@ -57,10 +57,9 @@ class Row:
 
     @property
     def better(self) -> dict[str, str | None]:
-        """Which end of its results is the better one, under their full and their short names; None = neither is."""
+        """Which end of a number is the better one, by its name without that of the weights; None = neither is."""
         told = self.facts.get("better")
-        ends = told if isinstance(told, dict) else {}
-        return {name.partition("/")[2]: end for name, end in ends.items()} | ends
+        return told if isinstance(told, dict) else {}
 
     @property
     def loss(self) -> str | None:

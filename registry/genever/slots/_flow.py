@@ -1,4 +1,4 @@
-"""What a flow is trained by: its path, its loss, and the times at which it is."""
+"""What a flow is trained by: its path, its loss, its training times."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Prepared:
         profiles: where and how each stage's runs are trained, by the stage's name.
         warnings: what a user should know all the same.
         probe: what the runs are like that a search has yet to propose. None = it is no search.
-        direction: of what is better of a search's metric, as who measures it says.
+        direction: towards the better end of a search's metric, as the metric says. None = it is no search.
         missing: what has to be run before this can be submitted, in a sentence; '' = nothing.
     """
 
@@ -46,7 +46,7 @@ class Prepared:
     profiles: Mapping[str, Profile]
     warnings: tuple[str, ...]
     probe: Plan | None
-    direction: Direction
+    direction: Direction | None
     missing: str
 
     @property
@@ -63,7 +63,7 @@ class Prepared:
             stages=tuple(self._record(stage) for stage in self.sweep.stages),
             elements=elements,
             on_failure=self.sweep.on_failure,
-            metric=(search.metric, self.direction) if search else None,
+            metric=(search.metric, self.direction) if search and self.direction else None,
             starts=self.composer.starts,
             dropped=tuple(dict.fromkeys(run for run in before if run and run not in ours)),
             created=old.created if old else time.time(),
@@ -143,7 +143,7 @@ def prepare(
         profiles=_profiles(sweep, on, overrides or {}),
         warnings=tuple(warnings),
         probe=planner.plans[len(variants)] if sweep.search else None,
-        direction=_direction(sweep.search.metric, planner, probing[0]) if sweep.search else "minimize",
+        direction=_direction(sweep.search.metric, planner, probing[0]) if sweep.search else None,
         missing=next((plan.note for plan in planner.plans.values() if plan.note), ""),
     )
 

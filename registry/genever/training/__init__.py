@@ -23,7 +23,7 @@ from genever.training._monitor import Monitor, save_grid
 from genever.training._nonfinite import NonFiniteError
 from genever.training._planned import batches_of
 from genever.training._posthoc import Mixture, Snapshot, mix, mixed_weights
-from genever.training._protocol import declared, named, protocol_of, sampling
+from genever.training._protocol import better_ends, declared, named, protocol_of, sampling
 from genever.training._regression import Forward, Regression, Term
 from genever.training._resize import resized
 from genever.training._scorer import Scorer
@@ -60,6 +60,7 @@ __all__ = [
     "World",
     "asked_for",
     "batches_of",
+    "better_ends",
     "blocks_of",
     "build_seeded",
     "compose",

@@ -26,7 +26,7 @@ class Batch:
     Args:
         x_1: latents.
         images: the same samples in pixels, in [-1, 1], for encoders and rewards.
-        cond: integers from the conditioner, with nothing dropped.
+        cond: integers from the conditioner, with nothing dropped as a feed makes them.
         null: the same, everything dropped.
         dropout: the share of `cond` that `training_cond` drops.
         step: the training step, counted over all rounds.
@@ -62,7 +62,7 @@ class Batch:
         return torch.where(dropped.view(-1, *[1] * (self.cond.ndim - 1)), self.null, self.cond)
 
     def field(self, model: nn.Module, loss: Loss, guidance: Guidance | None = None) -> Field:
-        """What a model makes of these samples' condition. None = unguided."""
+        """A model's vector field under `cond`. Without guidance it is the conditional one."""
         return Field(model, loss, self.cond, guidance=guidance, null=self.null, samples=self.samples)
 
 

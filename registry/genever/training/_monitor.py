@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from genever.slots import Better, Guidance, Solver
+from genever.slots import Guidance, Solver
 from genever.training._averages import Averages
 from genever.training._compose import Composition
 from genever.training._draws import Draws
 from genever.training._evaluation import Evaluation, asked_for, sample
-from genever.training._protocol import declared, protocol_of
+from genever.training._protocol import protocol_of
 
 __all__ = ["Monitor", "save_grid"]
 
@@ -33,7 +33,6 @@ class Monitor:
         solver: how this round's model is sampled.
         samples: the folder of the grids.
         protocols: how each number came about, once it did.
-        better: which end of it is the better one; None = neither is.
     """
 
     composition: Composition
@@ -43,7 +42,6 @@ class Monitor:
     guidance: Guidance | None
     samples: Path
     protocols: dict[str, str] = field(default_factory=dict)
-    better: dict[str, Better | None] = field(default_factory=dict)
 
     def validation(self) -> dict[str, float]:
         """The stage's loss on held-out samples at fixed noise and evenly spread times, and the same by bin of time."""
@@ -53,7 +51,6 @@ class Monitor:
             with lent:
                 errors, t = self._validation_errors(num)
             found[f"{name}/validation_loss"] = errors.mean().item()
-            self.better[f"{name}/validation_loss"] = "lower"
             self.protocols[f"{name}/validation_loss"] = f"{num:,} held-out samples, at fixed noise and evenly spread times"
             for index in range(_TIME_BINS):
                 inside = (t >= index / _TIME_BINS) & (t < (index + 1) / _TIME_BINS)
@@ -98,7 +95,6 @@ class Monitor:
                     values = {f"{name}/{key}": value for key, value in metric.measure(evaluation).items()}
                     found.update(values)
                     self.protocols.update(dict.fromkeys(values, protocol_of(metric, evaluation)))
-                    self.better.update({f"{name}/{key}": better for key, better in declared(metric).items()})
         return found
 
     def _weights(self, which: str) -> list[tuple[str, AbstractContextManager[None]]]:

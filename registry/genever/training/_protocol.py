@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import MISSING, fields, is_dataclass
 
 from genever.slots import Better, ExplainedMetric, Metric
 from genever.training._evaluation import Evaluation
 
-__all__ = ["declared", "named", "protocol_of", "sampling"]
+__all__ = ["better_ends", "declared", "named", "protocol_of", "sampling"]
 
 
 def protocol_of(metric: Metric, evaluation: Evaluation) -> str:
@@ -25,8 +26,18 @@ def declared(metric: object) -> dict[str, Better | None]:
     for name, better in getattr(metric, "measures", {}).items():
         plain = re.sub(r"\{(\w+)\}", lambda one: str(getattr(metric, one[1])), name)
         inner = re.search(r"\{(\w+)\.\*\}", plain)
-        passed_on = declared(getattr(metric, inner[1])) if inner else {}
-        found |= {plain.replace(inner[0], one): end for one, end in passed_on.items()} if inner else {plain: better}
+        if inner is None:
+            found[plain] = better
+        else:
+            found |= {plain.replace(inner[0], one): end for one, end in declared(getattr(metric, inner[1])).items()}
+    return found
+
+
+def better_ends(metrics: Iterable[Metric]) -> dict[str, Better | None]:
+    """Which end of each number of a training is the better one, by its name without that of the weights."""
+    found: dict[str, Better | None] = {"validation_loss": "lower"}
+    for metric in metrics:
+        found |= declared(metric)
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from genever.runs import RunDirectory
 from genever.slots import Better, Writer
 from genever.training._monitor import Monitor
+from genever.training._protocol import better_ends
 from genever.training._stage import Stage
 from genever.training._world import World
 
@@ -26,7 +27,6 @@ class Record:
     Args:
         best: {"value", "step"} of the metric that `train.keep_best` names, once there is one.
         protocols: how each number came about, once it did.
-        better: which end of it is the better one; None = neither is.
     """
 
     run: RunDirectory
@@ -35,7 +35,6 @@ class Record:
     writers: Sequence[Writer]
     best: dict[str, Any]
     protocols: dict[str, str] = field(default_factory=dict)
-    better: dict[str, Better | None] = field(default_factory=dict)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         if self.world.leads:
@@ -57,7 +56,6 @@ class Record:
         if not found:
             return False
         self.protocols.update(monitor.protocols)
-        self.better.update(monitor.better)
         self.scalars(step, found)
         for name, value in found.items():
             if "_t0." not in name:
@@ -68,16 +66,21 @@ class Record:
         wanted = self.stage.keep_best
         if wanted is None:
             return False
-        known = [key for key in found if wanted in (key, key.partition("/")[2]) and self.better.get(key)]
-        if not known and any("validation_loss" not in key for key in found):
-            logger.warning("train.keep_best = %r is none of what can get better here: %s", wanted, ", ".join(found))
-        if not known or not math.isfinite(value := found[known[0]]):
+        meant = {key: end for key in found if wanted in (key, key.partition("/")[2]) and (end := self._better(key))}
+        if not meant and any("validation_loss" not in key for key in found):
+            logger.warning("train.keep_best = %r was not measured, or has no better end: %s", wanted, ", ".join(found))
+        key, end = next(iter(meant.items()), ("", None))
+        if end is None or not math.isfinite(value := found[key]):
             return False
-        sign = 1.0 if self.better[known[0]] == "lower" else -1.0
+        sign = 1.0 if end == "lower" else -1.0
         if self.best and sign * value >= sign * self.best["value"]:
             return False
         self.best = {"value": value, "step": step}
         return True
+
+    def _better(self, name: str) -> Better | None:
+        """Which end of a number is the better one; a bin of the validation loss is as the whole is."""
+        return better_ends(self.stage.metrics).get(name.partition("/")[2].partition("_t0.")[0])
 
 
 def due(every: int | None, step: int) -> bool:

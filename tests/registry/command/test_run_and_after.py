@@ -192,6 +192,7 @@ def test_protocol_stands_beside_the_number_and_in_the_run(root: Path, capsys: py
     facts = json.loads((only(root, "small/plain") / "run.json").read_text())
     assert re.search(r"^  straightness +\d+\.\d{4} +256 paths in 32 steps of Euler$", told, re.MULTILINE)
     assert facts["protocols"]["average/straightness"] == "256 paths in 32 steps of Euler"
+    assert facts["better"] == {"validation_loss": "lower", "straightness": "lower"}
     assert facts["protocols"]["raw/validation_loss"] == "256 held-out samples, at fixed noise and evenly spread times"
 
 

@@ -39,6 +39,7 @@ FINE = (
     "train.keep_best = 'validation_loss'",
     "train.keep_best = 'raw/validation_loss_t0.125'",
     "train.keep_best = 'accuracy'\ntrain.metrics = [@Agreement()]",
+    "train.keep_best = 'accuracy'\ntrain.metrics = [@Agreement(), @FD()]\nFD.encoder = None",
     "train.keep_best = 'reward'\ntrain.metrics = [@Named()]",
     "train.keep_best = 'ink'\ntrain.metrics = [@Agreement(), @Named()]\nNamed.name = 'ink'",
     "train.keep_best = 'other_ink'\ntrain.metrics = [@Other()]\nOther.metric = @Named()\nNamed.name = 'ink'",

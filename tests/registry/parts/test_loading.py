@@ -139,12 +139,16 @@ def test_part_added_twice_by_one_plugin_is_refused(install: Install) -> None:
         ("math:Foo", "The module 'math' has no Python source to read."),
         ("acme_gone.broken:Foo", "broken.py:1: invalid syntax."),
         ("acme_gone.sums:Foo", "Foo.provides is not a literal. Spell it out, without names or sums."),
+        ("acme_gone.tuples:Foo", "Foo.measures is ('fd',). Write each number and which end of it is better, such as"),
+        ("acme_gone.ends:Foo", "Foo.measures is {'fd': 'low'}. Write each number and which end of it is better, such as"),
     ],
 )
 def test_missing_target_breaks_that_part_alone(install: Install, target: str, reason: str) -> None:
     hook = f"registry.add('sampler.Foo', '{target}'); registry.add('sampler.Good', 'acme_gone.parts:Foo')"
     sums = "class Foo:\n    provides = ('a', *OTHERS)\n"
-    install("acme_gone", hook=hook, parts=FOO + "VALUE = 3\n", broken="class:\n", sums=sums)
+    tuples, ends = "class Foo:\n    measures = ('fd',)\n", "class Foo:\n    measures = {'fd': 'low'}\n"
+    modules = {"broken": "class:\n", "sums": sums, "tuples": tuples, "ends": ends}
+    install("acme_gone", hook=hook, parts=FOO + "VALUE = 3\n", **modules)
     catalog = load_catalog()
     found = report_on(catalog, "acme_gone")
     assert found.status == "loaded"

@@ -113,7 +113,7 @@ def test_embedded_data_is_never_what_json_does_not_know() -> None:
 
 
 def test_page_carries_values_results_and_curves(new_run: NewRun, new_sweep: NewSweep, read: Read) -> None:
-    runs = [new_run({"average/fd": fd}, losses=(fd, 0.5)) for fd in (2.0, 1.0)]
+    runs = [new_run({"average/fd": fd}, losses=(fd, 0.5), better={"fd": "lower"}) for fd in (2.0, 1.0)]
     new_sweep([({"AdamW.lr": lr}, run) for lr, run in zip(("1e-3", "1e-2"), runs, strict=True)])
     _, data, _ = _parsed(read)
     [first, second] = data["runs"]
@@ -123,6 +123,7 @@ def test_page_carries_values_results_and_curves(new_run: NewRun, new_sweep: NewS
     assert curves["model/loss"] == ([50, 100], [2.0, 0.5])
     assert curves["average/fd"] == ([100], [2.0])
     assert data["stages"][0]["metric"] == fd
+    assert [data["numbers"][place]["better"] for place in (fd, loss)] == ["lower", None]
 
 
 def test_page_tells_not_finite_from_not_there(new_run: NewRun, new_sweep: NewSweep, read: Read) -> None:

@@ -166,14 +166,13 @@ def test_what_is_not_finite_is_said_and_ranks_last(new_run: NewRun, shown: Shown
 
 
 def test_search_says_what_is_best(new_run: NewRun, new_sweep: NewSweep, read: Read) -> None:
-    better = {"average/fd": "lower", "average/reward": "higher"}
-    runs = [new_run({"average/fd": 1.0, "average/reward": value}, better=better) for value in (0.2, 0.9)]
+    runs = [new_run({"average/fd": 1.0, "average/reward": value}) for value in (0.2, 0.9)]
     new_sweep([({"lr": "1"}, runs[0]), ({"lr": "2"}, runs[1])], metric=("reward", "maximize"))
     _, [chapter] = read()
     assert (chapter.order, chapter.rows[0].number) == ("best first: highest reward", 1)
 
 
-BETTER = {"average/fd": "lower", "average/fd_std": None, "average/accuracy": "higher"}
+BETTER = {"validation_loss": "lower", "fd": "lower", "fd_std": None, "accuracy": "higher"}
 
 
 def test_keep_best_says_what_is_looked_at(new_run: NewRun, read: Read) -> None:
@@ -184,12 +183,11 @@ def test_keep_best_says_what_is_looked_at(new_run: NewRun, read: Read) -> None:
     assert (chapter.order, chapter.rows[0].number) == ("best first: highest accuracy", 1)
 
 
-@pytest.mark.parametrize(
-    ("results", "words"), [(("fd_std", "fd"), "lowest fd"), (("fd_std", "accuracy"), "highest accuracy")]
-)
-def test_metrics_say_what_is_best(results: tuple[str, ...], words: str, new_run: NewRun, read: Read) -> None:
-    new_run({f"average/{name}": 0.5 for name in results}, better=BETTER)
-    assert read("digits/fake")[1][0].order == f"best first: {words}"
+@pytest.mark.parametrize(("name", "words"), [("fd", "lowest fd"), ("accuracy", "highest accuracy")])
+@pytest.mark.parametrize("highest", [False, True])
+def test_metric_says_what_is_best(name: str, words: str, highest: bool, new_run: NewRun, read: Read) -> None:
+    new_run({"average/fd_std": 0.5, f"average/{name}": 0.5}, better=BETTER)
+    assert read("digits/fake", highest=highest)[1][0].order == f"best first: {words}"
 
 
 def test_asked_metric_may_be_any_number(new_run: NewRun, read: Read) -> None:

@@ -121,6 +121,16 @@ def test_dry_run_of_a_search_shows_what_it_draws_from(genever: Genever, sweep_fi
     )
 
 
+def test_search_goes_towards_what_its_metric_says_is_better(genever: Genever, sweep_file: Write, cluster: Any) -> None:
+    fixed = "fixed: {train.metrics: ['@metric.Reward()'], metric.Reward.reward: '@reward.Ink()'}\n"
+    text = f"experiment: ../digits/pretrain.gin\n{fixed}"
+    search = "search: {{metric: {metric}, num: 9, over: {{AdamW.lr: {{log_uniform: [1e-4, 1e-2]}}}}}}\n"
+    code, out, err = genever("sweep", sweep_file(text + search.format(metric="reward")), "--dry-run")
+    assert (code, err, out.split(",")[0]) == (0, "", "Searches 9 runs to maximize reward")
+    code, _, err = genever("sweep", sweep_file(text + search.format(metric="reward_std")), "--dry-run")
+    assert (code, err.split(": ")[-1]) == (2, "neither end of that number is the better one. Name another.\n")
+
+
 def test_dry_run_says_what_has_to_run_first(genever: Genever, sweep_file: Write, cluster: Any) -> None:
     code, out, _ = genever("sweep", sweep_file("experiment: ../digits/later.gin\n"), "--dry-run")
     assert (code, out.split("\n")[-2]) == (

@@ -122,6 +122,28 @@ def test_checkpoints_are_kept_by_age_and_by_best(tmp_path: Path) -> None:
     assert run.saved_steps() == [4, 10, 12]
 
 
+def test_best_of_what_is_better_the_higher_it_is_was_the_highest(tmp_path: Path) -> None:
+    values = iter([1.0, 3.0, 2.0])
+
+    class Rising:
+        measures: ClassVar[Measures] = {"made_up": "higher"}
+
+        def measure(self, evaluation: object) -> Mapping[str, float]:
+            return {"made_up": next(values)}
+
+    run, _ = trained(
+        tmp_path, metrics=[Rising()], steps=6, evaluate_every=2, save_every=2, keep_checkpoints=1, keep_best="made_up"
+    )
+    assert run.saved_steps() == [4, 6]
+
+
+def test_bin_of_the_validation_loss_may_be_what_is_best(tmp_path: Path) -> None:
+    run, _ = trained(
+        tmp_path, steps=4, validate_every=2, save_every=2, validate_samples=16, keep_best="validation_loss_t0.125"
+    )
+    assert read_index(run, 4)["best"]["step"] in (2, 4)
+
+
 def test_metric_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None:
     values = iter([float("nan"), 2.0, float("nan"), 3.0])
 

@@ -25,6 +25,14 @@ function useStage(stage) {
   changed();
 }
 
+function rankBy(number) {
+  state.metric = Number(number);
+  const end = data.numbers[state.metric].better;
+  if (end) state.highest = end === "higher";
+  state.sort = null;
+  changed();
+}
+
 function drawControls() {
   const numbers = new Set(runsOfStage().flatMap((run) => Object.keys(run.r).map(Number)));
   const measured = data.numbers.map((number, index) => [index, number.name]).filter(([index]) => numbers.has(index));
@@ -32,7 +40,7 @@ function drawControls() {
   const controls = [];
   if (data.stages.length > 1) controls.push(selected("stage", data.stages.map((stage, index) => [index, stage.name]), state.stage, useStage));
   if (measured.length) {
-    controls.push(selected("ranked by", measured, state.metric, (value) => { state.metric = Number(value); state.sort = null; changed(); }));
+    controls.push(selected("ranked by", measured, state.metric, rankBy));
     controls.push(selected("best is the", [["lowest", "lowest"], ["highest", "highest"]], state.highest ? "highest" : "lowest", (value) => { state.highest = value === "highest"; changed(); }));
   }
   const options = [["metric", state.metric === null ? "nothing" : `rank by ${data.numbers[state.metric].name}`], ...keys.map((key) => [key, titleOf(key)])];
