@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 __all__ = [
+    "COMMAND_LINE",
     "MAX_LENGTH",
     "MAX_PROBLEMS",
     "Level",
@@ -23,6 +24,8 @@ __all__ = [
     "shown_path",
 ]
 
+#: The file of what was said on the command line; its lines are the bindings, in their order.
+COMMAND_LINE = "-b"
 MAX_LENGTH = 1200
 #: Nobody reads more at once.
 MAX_PROBLEMS = 200
@@ -35,7 +38,7 @@ class UserError(Exception):
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A line of a file. The file is '-b' for what was said on the command line."""
+    """A line of a file, which is COMMAND_LINE for what was said there."""
 
     file: str
     line: int
@@ -49,7 +52,7 @@ class Problem:
     """One mistake.
 
     Args:
-        file: as a user would write it, or '-b'.
+        file: as a user would write it, or COMMAND_LINE.
         line: counted from 1.
         message: what was found, what is nearest or allowed, what to do.
     """

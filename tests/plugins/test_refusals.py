@@ -150,3 +150,4 @@ def test_mistake_is_refused_when_it_is_built(mistake: str, written: Written, tmp
     with pytest.raises(UserError) as refused:
         build_report(resolve(config, CATALOG), CATALOG, tmp_path / "runs")
     assert reason in str(refused.value)
+    assert str(refused.value).startswith("experiments/d/x.gin:")

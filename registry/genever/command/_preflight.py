@@ -11,20 +11,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genever.errors import UserError
+from genever.errors import COMMAND_LINE, Place, UserError
 
 if TYPE_CHECKING:
     import torch
 
-    from genever.language import Resolved
+    from genever.language import Config, Resolved
     from genever.parts import Catalog
-    from genever.training import Method, Stage
+    from genever.training import Composition, Method, Stage
 
-__all__ = ["build_report", "preflight"]
+__all__ = ["build_before_queue", "build_report", "preflight"]
 
 _MIB = 2**20
 #: Adam's two moments; other optimizers keep as much or less.
 _MOMENTS = 2
+
+
+def build_before_queue(
+    resolved: Resolved,
+    catalog: Catalog,
+    root: Path,
+    *,
+    planned: Mapping[str, Config] | None = None,
+    asked: Place | None = None,
+) -> None:
+    """Finds what only built networks can tell, before a job waits for a place to find it.
+
+    Args:
+        root: where the runs are that parts may name.
+        planned: what composes those that are not there yet.
+        asked: where what is wrong stands, unless it is in a gin file. None = on the command line.
+
+    Raises:
+        UserError: a part refuses what it is handed.
+    """
+    try:
+        _built(resolved, catalog, root, planned or {}, asked)
+    except UserError as error:
+        raise UserError(f"{error} Nothing was submitted; --no-build leaves this to the job.") from error
 
 
 def build_report(resolved: Resolved, catalog: Catalog, root: Path) -> list[str]:
@@ -36,18 +60,8 @@ def build_report(resolved: Resolved, catalog: Catalog, root: Path) -> list[str]:
     Raises:
         UserError: a part refuses what it is handed.
     """
-    import torch
-
-    from genever.execution import RunsUnder
-    from genever.language import build
-    from genever.training import compose
-
-    with _refusals_told():
-        stage = build(resolved.text, catalog)
-        composition = compose(stage, device=torch.device("meta"), runs=RunsUnder(root, catalog))
-        rounds = composition.rounds()
-        method = rounds[0].start({})
-    latent = composition.latent
+    stage, composition, method = _built(resolved, catalog, root, {}, None)
+    latent, rounds = composition.latent, composition.rounds()
     lines = [f"latents    {latent.channels} x {latent.height} x {latent.width}"]
     lines += [f"rounds     {len(rounds)} of {stage.steps} steps"] if len(rounds) > 1 else []
     for role, module in method.roles.items():
@@ -58,6 +72,22 @@ def build_report(resolved: Resolved, catalog: Catalog, root: Path) -> list[str]:
     lines.append(f"memory     {_state_bytes(method, stage) / _MIB:,.0f} MiB for weights, gradients, moments and averages;")
     lines.append("           activations come on top: --preflight measures them")
     return lines
+
+
+def _built(
+    resolved: Resolved, catalog: Catalog, root: Path, planned: Mapping[str, Config], asked: Place | None
+) -> tuple[Stage, Composition, Method]:
+    """The stage and its first method, without their memory."""
+    import torch
+
+    from genever.execution import RunsUnder
+    from genever.language import build
+    from genever.training import compose
+
+    with _refusals_told(resolved, asked):
+        stage = build(resolved.text, catalog)
+        composition = compose(stage, device=torch.device("meta"), runs=RunsUnder(root, catalog, planned))
+        return stage, composition, composition.rounds()[0].start({})
 
 
 def preflight(resolved: Resolved, catalog: Catalog, device: torch.device, root: Path) -> list[str]:
@@ -73,7 +103,7 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device, root: 
     from genever.runs import RunDirectory
     from genever.training import Trainer, compose, sample
 
-    with _refusals_told():
+    with _refusals_told(resolved):
         stage = build(resolved.text, catalog)
     short = dataclasses.replace(
         stage, steps=3, save_every=2, log_every=1, sample_images=min(4, stage.sample_images), metrics=(), trackers=()
@@ -83,7 +113,7 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device, root: 
         run = RunDirectory(Path(folder))
         run.checkpoints.mkdir()
         run.samples.mkdir()
-        with _refusals_told():
+        with _refusals_told(resolved):
             for stop_after in (2, 3):
                 composition = compose(short, device=device, runs=RunsUnder(root, catalog))
                 steps = iter(range(1, stop_after + 1))
@@ -113,16 +143,20 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device, root: 
 
 
 @contextmanager
-def _refusals_told() -> Iterator[None]:
-    """What is wrong with the stage, rather than with the program, is said in a sentence."""
+def _refusals_told(resolved: Resolved, asked: Place | None = None) -> Iterator[None]:
+    """What is wrong with the stage, rather than with the program, is said in a sentence that begins with its place."""
     import torch
 
+    from genever.language import place_named
     from genever.training import NonFiniteError
 
     try:
         yield
     except (ValueError, OSError) as error:
-        raise UserError(str(error)) from error
+        place = place_named(str(error), resolved.json)
+        if asked and (place is None or place.file == COMMAND_LINE):
+            place = asked
+        raise UserError(f"{place}: {error}" if place else str(error)) from error
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"a step does not fit into memory: {str(error).partition('. ')[0]}. "

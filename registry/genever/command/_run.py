@@ -18,6 +18,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment_arguments(parser)
     add_training_arguments(parser)
+    parser.add_argument("--no-build", action="store_true", help="with --on: submit without building the networks first")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,6 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
     file, root = Path(arguments.file), Path(arguments.root)
     profile = asked_profile(arguments, file)
     catalog, resolved = read_experiment(arguments)
+    if profile and not arguments.no_build:
+        from genever.command._preflight import build_before_queue
+
+        build_before_queue(resolved, catalog, root)
     directory = create_run(resolved, root, surroundings(catalog, file.parent))
     try:
         if profile is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from genever.command._dry_run import dry_run
 from genever.command._sweep_status import counted
 from genever.errors import UserError
+from genever.language import resolve
 from genever.launch import Condition, look
 from genever.parts import load_catalog
 from genever.runs import RunDirectory
@@ -41,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", metavar="N", help="jobs at once, in place of the file's")
     parser.add_argument(
-        "--build", action="store_true", help="before anything is submitted, build a run of each stage without its memory"
+        "--build",
+        action=argparse.BooleanOptionalAction,
+        help="build a run of each new stage, without its memory (default: before anything is submitted)",
     )
     parser.add_argument("--dry-run", action="store_true", help="show every run and what it would cost; submit nothing")
     parser.add_argument("--json", action="store_true", help="with --dry-run: answer in JSON, for scripts")
@@ -91,7 +94,7 @@ def _prepared(sweep: Sweep, root: Path, arguments: argparse.Namespace) -> Prepar
     prepared = prepare(sweep, root=root, catalog=load_catalog(), on=arguments.on, overrides=said)
     for warning in prepared.warnings:
         _say(warning)
-    if arguments.build:
+    if arguments.build if arguments.build is not None else not arguments.dry_run:
         _build(prepared)
     return prepared
 
@@ -102,17 +105,14 @@ def _build(prepared: Prepared) -> None:
     Raises:
         UserError: a part refuses what it is handed.
     """
-    from genever.command._preflight import build_report
+    stages, catalog = prepared.new_stages, prepared.composer.catalog
+    if prepared.missing or not stages:
+        return
+    from genever.command._preflight import build_before_queue
 
-    for stage in prepared.sweep.stages:
-        resolved = prepared.example(stage)
-        if resolved is None:
-            _say(f"{stage.name} cannot be built before the runs that it goes on from have finished")
-            continue
-        try:
-            build_report(resolved, prepared.composer.catalog, prepared.directory.root)
-        except UserError as error:
-            raise UserError(f"{stage.place}: {error} Nothing was submitted.") from error
+    for stage in stages:
+        resolved, root = resolve(prepared.examples[stage.name], catalog), prepared.directory.root
+        build_before_queue(resolved, catalog, root, planned=prepared.planned, asked=stage.place)
 
 
 def _drive(prepared: Prepared, sweep: SweepDirectory, submitter: Submitter) -> bool:

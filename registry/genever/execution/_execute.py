@@ -22,7 +22,7 @@ from genever.execution._open import RunsUnder, Start
 from genever.execution._progress import Progress
 from genever.execution._ranks import Place, joined
 from genever.execution._signals import Ask, Asked, listening
-from genever.language import build
+from genever.language import build, place_named
 from genever.runs import RunDirectory
 from genever.training import (
     Composition,
@@ -90,7 +90,7 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
         heartbeat = Heartbeat(run, place.attempt, first=first, total=total)
         trainer = _trainer(run, composition, heartbeat)
     except (ValueError, OSError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(_with_place(str(error), run)) from error
     if world.leads:
         run.update_facts(
             status="running",
@@ -115,6 +115,12 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
         give_room(run)
         run.update_facts(status="finished", reason=None, **_judged(run, trainer), ended=time.time())
     return FINISHED
+
+
+def _with_place(refusal: str, run: RunDirectory) -> str:
+    """What a part refuses, after the line of the experiment where it was said."""
+    place = place_named(refusal, run.origins.read_text(encoding="utf-8")) if run.origins.is_file() else None
+    return f"{place}: {refusal}" if place else refusal
 
 
 def _judged(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:

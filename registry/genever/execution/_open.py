@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from genever.errors import UserError
 from genever.execution._average_length import average_of_length
 from genever.execution._places import left_behind, may_be_new, names_by_place
-from genever.language import build
+from genever.language import build, resolve
 from genever.runs import RunDirectory, find_run
 from genever.slots import CodecModule, Guidance, Solver
 from genever.training import (
@@ -30,6 +30,7 @@ from genever.training import (
 from genever.values import RunName
 
 if TYPE_CHECKING:
+    from genever.language import Config
     from genever.parts import Catalog
 
 __all__ = ["Measured", "Opened", "RunsUnder", "Start", "measure", "open_run", "pick_device"]
@@ -86,10 +87,16 @@ def _by_place(model: Denoiser) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class RunsUnder:
-    """`genever.training.Runs` below one folder, or anywhere by their paths."""
+    """`genever.training.Runs` below one folder, or anywhere by their paths.
+
+    Args:
+        planned: what composes runs that are not there yet, by the names that others have for them; they open on the meta
+            device alone.
+    """
 
     root: Path
     catalog: Catalog
+    planned: Mapping[str, Config] = field(default_factory=dict)
 
     @classmethod
     def beside(cls, run: RunDirectory, catalog: Catalog) -> RunsUnder:
@@ -98,6 +105,9 @@ class RunsUnder:
         return cls(run.path.resolve().parents[depth], catalog)
 
     def open(self, name: RunName, device: torch.device) -> Composition:
+        if name in self.planned:
+            resolved = resolve(self.planned[name], self.catalog)
+            return compose(build(resolved.text, self.catalog), device=device, runs=self)
         run = find_run(name, self.root)
         if run is None:
             raise UserError(f"there is no run {name!r} below {self.root}. Run it first, or name another.")

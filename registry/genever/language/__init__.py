@@ -6,6 +6,7 @@ from genever.language._check import check
 from genever.language._config import Binding, Config, Key, NamedRun
 from genever.language._explain import Explanation, explain
 from genever.language._measured import better_end
+from genever.language._placed import place_named
 from genever.language._read import Experiment, read
 from genever.language._resolve import Resolved, resolve
 from genever.language._start import experiment_name
@@ -27,6 +28,7 @@ __all__ = [
     "config_str",
     "experiment_name",
     "explain",
+    "place_named",
     "read",
     "resolve",
 ]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, islice
 
-from genever.errors import MAX_PROBLEMS, Place, Problem, did_you_mean, listed, nearest, shown_path
+from genever.errors import COMMAND_LINE, MAX_PROBLEMS, Place, Problem, did_you_mean, listed, nearest, shown_path
 from genever.language._abilities import missing_abilities
 from genever.language._annotations import kind_of
 from genever.language._composition import Composition, Node, compose
@@ -45,7 +45,7 @@ def _checked(config: Config, parts: Parts) -> tuple[Problem, ...]:
         _not_yet_run(config),
     )
     first = dict.fromkeys(islice(found, MAX_PROBLEMS))
-    return tuple(sorted(first, key=lambda problem: (problem.file == "-b", problem.file, problem.line)))
+    return tuple(sorted(first, key=lambda problem: (problem.file == COMMAND_LINE, problem.file, problem.line)))
 
 
 @lru_cache(maxsize=4096)

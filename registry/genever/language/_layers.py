@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from genever.errors import Place, Problem, listed, nearest, shown_path
+from genever.errors import COMMAND_LINE, Place, Problem, listed, nearest, shown_path
 from genever.language._config import Binding, Key, MacroBinding, Origin
 from genever.language._parse import Assignment, Include, Statement, parse
 from genever.language._parts import Parts
@@ -20,7 +20,6 @@ __all__ = ["Layers"]
 MAX_BYTES = 64 << 10
 MAX_LINE = 4000
 MAX_INCLUDES = 32
-COMMAND_LINE = "-b"
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,11 @@ class RunDirectory:
         return self.path / "resolved.gin"
 
     @property
+    def origins(self) -> Path:
+        """Where each value of `resolved` came from."""
+        return self.path / "resolved.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

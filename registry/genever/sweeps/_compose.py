@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from genever.errors import COMMAND_LINE
 from genever.language import Config, Experiment, Place, Resolved, resolve
 from genever.language._values import source
 from genever.parts import Catalog
 
-__all__ = ["COMMAND_LINE", "Composer", "naming"]
-
-#: Where the problems of bindings stand.
-COMMAND_LINE = "-b"
+__all__ = ["Composer", "naming"]
 
 
 class Composer:

@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from genever.errors import UserError, shown_path
+from genever.errors import COMMAND_LINE, UserError, shown_path
 from genever.language import Config, Key, Place, Problem, check, resolve
 from genever.language._parts import parts_of
 from genever.language._values import source
 from genever.runs import RunDirectory
-from genever.sweeps._compose import COMMAND_LINE, Composer
+from genever.sweeps._compose import Composer
 from genever.sweeps._expand import Variant
 from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import Element
@@ -56,14 +56,20 @@ class Plan:
 
 @dataclass
 class Planner:
-    """Composes variants in the order of their numbers, and collects what is wrong with them."""
+    """Composes variants in the order of their numbers, and collects what is wrong with them.
+
+    Args:
+        examples: what the first variant of each stage composes, by the stage's name.
+        planned: what composes the runs that others name and that are not there yet, by those names.
+    """
 
     sweep: Sweep
     composer: Composer
     index: RunIndex
     plans: dict[int, Plan] = field(default_factory=dict)
+    examples: dict[str, Config] = field(default_factory=dict)
+    planned: dict[str, Config] = field(default_factory=dict)
     num_checked: int = 0
-    _planned: dict[str, Config] = field(default_factory=dict)
     _problems: Counter[Problem] = field(default_factory=Counter)
     _num_set: Counter[tuple[str, str]] = field(default_factory=Counter)
     _in_vain: dict[tuple[str, str], list[Problem]] = field(default_factory=dict)
@@ -75,7 +81,7 @@ class Planner:
             return  # A parent has mistakes of its own.
         settings = self._settings(variant)
         bindings = [str(setting) for setting in settings]
-        config = self.composer.config(self.sweep.stage(variant.stage).experiment, bindings, planned=self._planned)
+        config = self.composer.config(self.sweep.stage(variant.stage).experiment, bindings, planned=self.planned)
         self.num_checked += 1
         self._num_set.update((variant.stage, setting.key) for setting in settings)
         problems = self._problems_of(config, len(variant.settings))
@@ -94,8 +100,9 @@ class Planner:
         identity, steps = resolved.identity if is_known else None, config.bindings[_STEPS].value
         plan = Plan(variant, config.name, identity, run, int(str(steps)), resolved.note)
         self.plans[variant.number] = plan
+        self.examples.setdefault(variant.stage, config)
         if run is None and any(link.stage == variant.stage for stage in self.sweep.stages for link in stage.after):
-            self._planned[_name(plan)] = config
+            self.planned[_name(plan)] = config
 
     def conclude(self) -> list[str]:
         """The warnings of all variants.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genever.errors import UserError, shown_path
-from genever.language import Resolved, better_end
+from genever.language import Config, better_end
 from genever.language._values import source
 from genever.launch import Condition, Profile, read_profile
 from genever.parts import Catalog
 from genever.runs import write_whole
-from genever.sweeps._compose import Composer, naming
+from genever.sweeps._compose import Composer
 from genever.sweeps._expand import Variant, expand
 from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import FOLDER, Manifest, StageRecord, SweepDirectory
@@ -34,6 +34,8 @@ class Prepared:
         plans: of all variants; of a search those that it has proposed already.
         profiles: where and how each stage's runs are trained, by the stage's name.
         warnings: what a user should know all the same.
+        examples: what a run of each stage composes, by the stage's name.
+        planned: what composes the runs that those name and that are not there yet, by those names.
         probe: what the runs are like that a search has yet to propose. None = it is no search.
         direction: towards the better end of a search's metric, as the metric says. None = it is no search.
         missing: what has to be run before this can be submitted, in a sentence; '' = nothing.
@@ -45,6 +47,8 @@ class Prepared:
     plans: tuple[Plan, ...]
     profiles: Mapping[str, Profile]
     warnings: tuple[str, ...]
+    examples: Mapping[str, Config]
+    planned: Mapping[str, Config]
     probe: Plan | None
     direction: Direction | None
     missing: str
@@ -87,15 +91,12 @@ class Prepared:
         left = [plan for plan in reversed(first.values()) if is_to_do(conditions.get(plan.variant.number))]
         return left + [self.probe] * max(to_come, 0) if self.probe else left
 
-    def example(self, stage: Stage) -> Resolved | None:
-        """What a run of a stage freezes; None = it goes on from a run that has not finished."""
-        plans = {plan.variant.number: plan for plan in (*self.plans, *([self.probe] if self.probe else []))}
-        variant = next(plan.variant for plan in plans.values() if plan.variant.stage == stage.name)
-        parents = {key: plans[number] for key, number in variant.parents.items()}
-        if any(plan.run is None or plan.run.facts.get("status") != "finished" for plan in parents.values()):
-            return None
-        named = [naming(key, str(plan.element.run)) for key, plan in parents.items()]
-        return self.composer.freeze(stage.experiment, [*map(str, variant.settings), *named])
+    @property
+    def new_stages(self) -> list[Stage]:
+        """Those of which a run has yet to be made."""
+        plans = [*self.plans, *([self.probe] if self.probe else [])]
+        new = {plan.variant.stage for plan in plans if plan.run is None}
+        return [stage for stage in self.sweep.stages if stage.name in new]
 
     def _record(self, stage: Stage) -> StageRecord:
         return StageRecord(
@@ -142,6 +143,8 @@ def prepare(
         plans=tuple(planner.plans[variant.number] for variant in variants),
         profiles=_profiles(sweep, on, overrides or {}),
         warnings=tuple(warnings),
+        examples=planner.examples,
+        planned=planner.planned,
         probe=planner.plans[len(variants)] if sweep.search else None,
         direction=_direction(sweep.search.metric, planner, probing[0]) if sweep.search else None,
         missing=next((plan.note for plan in planner.plans.values() if plan.note), ""),

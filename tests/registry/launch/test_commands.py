@@ -80,6 +80,10 @@ def test_run_on_a_cluster_that_refuses_leaves_nothing(genever: Genever, root: Pa
         (["--set", "limit=2"], "--set 'limit=2' changes a profile, and there is none."),
         (["--processes", "0"], "--processes is 0; at least one process trains."),
         (["--on", "local", "-b", "train.steps = 'x'"], "1 mistake; nothing was started."),
+        (
+            ["--on", "local", "-b", "train.tuner = @LoRA()", "-b", "LoRA.targets = ['qkw']"],
+            "Name layers by how their names end. Nothing was submitted; --no-build leaves this to the job.",
+        ),
     ],
 )
 def test_wrong_words_start_nothing(genever: Genever, root: Path, words: list[str], message: str) -> None:

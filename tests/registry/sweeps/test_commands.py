@@ -45,25 +45,29 @@ def test_dry_run_shows_every_run_and_what_it_would_cost(genever: Genever, sweep_
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+@pytest.mark.parametrize("words", [[], ["--dry-run", "--build"]])
 def test_what_cannot_be_built_is_not_submitted(words: list[str], genever: Genever, sweep_file: Write, cluster: Any) -> None:
     text = GRID + "fixed: {train.tuner: '@LoRA()', LoRA.targets: [qkw]}\n"
     assert genever("sweep", sweep_file(text), "--dry-run")[0] == 0
-    code, _, err = genever("sweep", sweep_file(text), "--build", *words)
+    code, _, err = genever("sweep", sweep_file(text), *words)
     assert code == 2
     assert err.startswith("genever sweep: experiments/sweeps/a.yaml:1: 'qkw' in tuner.LoRA.targets matches no linear layer")
-    assert err.endswith("Nothing was submitted.\n")
+    assert err.endswith("Nothing was submitted; --no-build leaves this to the job.\n")
     assert not Path("runs/digits").exists()
+    assert genever("sweep", sweep_file(text), "--no-build")[0] == 0
+    assert genever("sweep", sweep_file(text))[0] == 0  # What is there was built, or was not to be.
 
 
-def test_stage_is_built_once_what_it_goes_on_from_has_finished(
-    genever: Genever, sweep_file: Write, cluster: Any, runs_of: RunsOf
+@pytest.mark.parametrize("made", ["not made", "made", "finished"])
+def test_stage_is_built_before_the_runs_that_it_goes_on_from(
+    made: str, genever: Genever, sweep_file: Write, cluster: Any, runs_of: RunsOf
 ) -> None:
+    if made != "not made":
+        genever("sweep", sweep_file(STAGES.partition("- {name: later")[0]))
+    if made == "finished":
+        cluster.end(runs_of()[0])
     text = STAGES.replace("digits/later.gin,", "digits/later.gin, fixed: {train.tuner: '@LoRA()', LoRA.targets: [qkw]},")
-    code, _, err = genever("sweep", sweep_file(text), "--build")
-    assert (code, err.split("\n")[0]) == (0, "later cannot be built before the runs that it goes on from have finished")
-    cluster.end(runs_of()[0])
-    code, _, err = genever("sweep", sweep_file(text), "--build")
+    code, _, err = genever("sweep", sweep_file(text))
     assert code == 2
     assert "a.yaml:3: 'qkw' in tuner.LoRA.targets matches no linear layer" in err
 
