@@ -20,7 +20,7 @@ def dry_run(prepared: Prepared, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(_answer(prepared, conditions, costs), indent=1)
     blocks = [_table(prepared, conditions)] if prepared.plans else []
-    blocks += [_search(prepared.sweep.search, prepared.direction)] if prepared.sweep.search else []
+    blocks += [_search(prepared.sweep.search, prepared.metric)] if prepared.sweep.search and prepared.metric else []
     blocks += ["\n".join(_cost(stage, prepared.profiles[stage], cost) for stage, cost in costs.items())]
     return "\n\n".join([*blocks, *([prepared.missing] if prepared.missing else [])])
 
@@ -54,10 +54,11 @@ def _table(prepared: Prepared, conditions: Mapping[int, Condition]) -> str:
     return columns(rows, indent=0)
 
 
-def _search(search: Search, direction: str | None) -> str:
+def _search(search: Search, metric: tuple[str, str]) -> str:
+    name, direction = metric
     over = "\n".join(f"  {key}: {one}" for key, one in search.over.items())
     runs = _counted(search.num, "run")
-    return f"Searches {runs} to {direction} {search.metric}, each proposed once another is over, over\n{over}"
+    return f"Searches {runs} to {direction} {name}, each proposed once another is over, over\n{over}"
 
 
 def _cost(stage: str, profile: Profile, cost: Cost) -> str:

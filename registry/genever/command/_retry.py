@@ -51,7 +51,7 @@ def _retry_sweep(sweep: SweepDirectory, arguments: argparse.Namespace) -> None:
             for stage in manifest.stages
         ]
         sweep = sweep.write(replace(manifest, stages=tuple(stages)))
-        submitter = Submitter(Composer(load_catalog(), sweep.root, manifest.starts), Path(manifest.file).parent)
+        submitter = Submitter(Composer(load_catalog(), sweep.root, manifest.starts))
         submission = submitter.submit(sweep, retries)
     report(submission)
 

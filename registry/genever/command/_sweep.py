@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             prepared = _prepared(sweep, root, arguments)
             if prepared.missing:
                 raise UserError(prepared.missing)
-            submitter = Submitter(prepared.composer, sweep.path.parent)
+            submitter = Submitter(prepared.composer)
             submission = submitter.submit(prepared.write(), continues)
         report(submission)
         done = _drive(prepared, submission.sweep, submitter) if sweep.search else True

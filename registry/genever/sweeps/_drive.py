@@ -81,8 +81,8 @@ class Driver:
     def _with_next(self, trials: Sequence[Trial]) -> SweepDirectory:
         """The sweep with one element more, which is checked."""
         sweep, (stage,) = self.prepared.sweep, self.prepared.sweep.stages
-        assert self.prepared.direction
-        point = propose(self._search, self.prepared.direction, trials)
+        assert self.prepared.metric
+        point = propose(self._search, self.prepared.metric[1], trials)
         variant = Variant(number=len(trials), stage=stage.name, varied=point, fixed=stage.fixed)
         planner = Planner(sweep, self.prepared.composer, RunIndex(self.sweep.root))
         planner.add(variant)

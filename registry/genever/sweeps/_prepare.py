@@ -37,7 +37,7 @@ class Prepared:
         examples: what a run of each stage composes, by the stage's name.
         planned: what composes the runs that those name and that are not there yet, by those names.
         probe: what the runs are like that a search has yet to propose. None = it is no search.
-        direction: towards the better end of a search's metric, as the metric says. None = it is no search.
+        metric: what a search is after, and towards which end, as the metric says. None = it is no search.
         missing: what has to be run before this can be submitted, in a sentence; '' = nothing.
     """
 
@@ -50,7 +50,7 @@ class Prepared:
     examples: Mapping[str, Config]
     planned: Mapping[str, Config]
     probe: Plan | None
-    direction: Direction | None
+    metric: tuple[str, Direction] | None
     missing: str
 
     @property
@@ -60,14 +60,13 @@ class Prepared:
         elements = tuple(plan.element for plan in self.plans)
         ours = {element.run for element in elements}
         before = [*old.dropped, *(element.run for element in old.elements)] if old else []
-        search = self.sweep.search
         return Manifest(
             name=self.sweep.name,
             file=str(self.sweep.path),
             stages=tuple(self._record(stage) for stage in self.sweep.stages),
             elements=elements,
             on_failure=self.sweep.on_failure,
-            metric=(search.metric, self.direction) if search and self.direction else None,
+            metric=self.metric,
             starts=self.composer.starts,
             dropped=tuple(dict.fromkeys(run for run in before if run and run not in ours)),
             created=old.created if old else time.time(),
@@ -146,7 +145,7 @@ def prepare(
         examples=planner.examples,
         planned=planner.planned,
         probe=planner.plans[len(variants)] if sweep.search else None,
-        direction=_direction(sweep.search.metric, planner, probing[0]) if sweep.search else None,
+        metric=_aim(sweep.search.metric, planner, probing[0]) if sweep.search else None,
         missing=next((plan.note for plan in planner.plans.values() if plan.note), ""),
     )
 
@@ -182,10 +181,10 @@ def _probing(sweep: Sweep, first: int) -> list[Variant]:
     return [Variant(number=n, stage=stage.name, varied=point, fixed=fixed) for n, point in enumerate(probes(search), first)]
 
 
-def _direction(metric: str, planner: Planner, probing: Variant) -> Direction:
+def _aim(metric: str, planner: Planner, probing: Variant) -> tuple[str, Direction]:
     composer, experiment = planner.composer, planner.sweep.stage(probing.stage).experiment
     config = composer.config(experiment, [str(setting) for setting in probing.settings])
-    return "maximize" if better_end(metric, config, composer.catalog) == "higher" else "minimize"
+    return metric, "maximize" if better_end(metric, config, composer.catalog) == "higher" else "minimize"
 
 
 def _profiles(sweep: Sweep, on: str | None, overrides: Mapping[str, str]) -> dict[str, Profile]:

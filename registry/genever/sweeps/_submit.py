@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from genever.launch import Condition, Job, Profile, connect, freeze_code
 from genever.runs import RunDirectory, surroundings, write_whole
@@ -57,18 +56,9 @@ def retries(condition: Condition) -> bool:
 
 @dataclass(frozen=True)
 class Submitter:
-    """Submits sweeps; whoever calls is alone in the root. All its jobs run from the same code.
-
-    Args:
-        folder: of the experiments, whose commit the runs remember.
-    """
+    """Submits sweeps; whoever calls is alone in the root. All its jobs run from the same code."""
 
     composer: Composer
-    folder: Path
-
-    @cached_property
-    def _facts(self) -> dict[str, Any]:
-        return surroundings(self.composer.catalog, self.folder)
 
     @cached_property
     def _code(self) -> Path:
@@ -111,7 +101,8 @@ class Submitter:
         new = sum(element.run is None for element in elements)
         if new > _MANY:
             print(f"making {new:,} runs in {sweep.root}", file=sys.stderr, flush=True)
-        return make_runs(sweep, stage, elements, self.composer, self._facts)
+        facts = surroundings(self.composer.catalog, Path(stage.file).parent) if new else {}
+        return make_runs(sweep, stage, elements, self.composer, facts)
 
     def _submitted(self, sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting) -> Iterator[tuple[Job, str]]:
         if not waiting:

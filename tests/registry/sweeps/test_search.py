@@ -47,7 +47,7 @@ class Drive:
         self.cluster, self.killed_after = cluster, killed_after
         self.told: list[tuple[int, str, float | None]] = []
         self.at_once: list[int] = []
-        self.submitter = Submitter(prepared.composer, Path())
+        self.submitter = Submitter(prepared.composer)
         self.driver = Driver(prepared, prepared.write(), self.submit, self.tell, self.wait)
 
     def submit(self, sweep: SweepDirectory) -> SweepDirectory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,13 @@ def test_sweep_submits_every_run_and_names_its_folder(sweep: Sweep, cluster: Any
     assert [job.runs for job in cluster.jobs.values()] == [(run.path,) for run in runs_of()]
     assert {run.facts["sweep"] for run in runs_of()} == {"a"}
     assert open_sweep("a").file.read_text() == SEEDS
+
+
+def test_runs_remember_the_commit_of_their_experiment(sweep: Sweep, folder: Path, runs_of: RunsOf) -> None:
+    for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "a"]):
+        subprocess.run(["git", "-C", folder / "experiments/digits", *words], check=True)
+    sweep()
+    assert {len(run.facts["git"]["commit"]) for run in runs_of()} == {40}
 
 
 def test_sweep_that_is_submitted_again_submits_nothing(sweep: Sweep, cluster: Any, runs_of: RunsOf) -> None:
