@@ -33,14 +33,16 @@ _ATTENTION_AND_MLP = (
 class LoRA:
     """Each targeted layer W becomes W + (alpha / rank) · B A; only A [rank, in] and B [out, rank] learn.
 
-    B starts at zero, so the model starts unchanged, bit for bit. The reference is the model with its adapter off and
-    costs no memory. What is exported is a folder that peft loads. Through peft.
+    Of a convolution, A is one to `rank` channels with the same kernel, and B one of 1x1 after it. B starts at zero, so the
+    model starts unchanged, bit for bit. The reference is the model with its adapter off and costs no memory. What is
+    exported is a folder that peft loads. Through peft.
 
     Args:
         rank: rows of A.
         alpha: strength; it is baked into the exported file. None = `rank`, so that the factor is 1.
-        targets: names of the network's linear layers, or how they end: 'attn.qkv' is that layer of every block; '*' stands
-            for any text. None = the linear layers of attention and MLP, as the official DiT and diffusers name them.
+        targets: names of the network's linear layers and convolutions, or how they end: 'attn.qkv' is that layer of every
+            block; '*' stands for any text. None = the linear layers of attention and MLP, as the official DiT and diffusers
+            name them; a U-Net draws much of what it draws by others, such as 'conv1' and 'conv2'.
         rank_stabilised: scale by alpha / √rank instead.
         init: A ~ U(-1/√in, 1/√in) ('kaiming'), or N(0, 1/rank²) ('gaussian').
 
@@ -80,15 +82,15 @@ class LoRA:
 
     def _targeted(self, network: nn.Module) -> list[str]:
         """The full names of the layers that get an adapter."""
-        layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+        layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
         patterns = _ATTENTION_AND_MLP if self.targets is None else tuple(self.targets)
         matched = {pattern: [name for name in layers if _matches(name, pattern)] for pattern in patterns}
         missing = [pattern for pattern, names in matched.items() if not names]
         if not any(matched.values()) or (missing and self.targets is not None):
             named = f"{missing[0]!r} in tuner.LoRA.targets" if self.targets else f"tuner.LoRA.targets = {self.targets!r}"
             raise ValueError(
-                f"{named} matches no linear layer of this backbone. It has, for example: {', '.join(_examples(layers))}. "
-                "Name layers by how their names end."
+                f"{named} matches no linear layer and no convolution of this backbone. It has, for example: "
+                f"{', '.join(_examples(layers))}. Name layers by how their names end."
             )
         return sorted({name for names in matched.values() for name in names})
 

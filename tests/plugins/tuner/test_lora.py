@@ -9,8 +9,11 @@ from diffusers.models.attention import BasicTransformerBlock
 from genever.testing import ToyBackbone, take_steps
 from genever_plugins.backbone.dit import DiT
 from genever_plugins.backbone.flux import Flux
+from genever_plugins.backbone.unet import UNet
+from genever_plugins.tuner.full import Full
 from genever_plugins.tuner.lora import LoRA
 from peft import PeftModel
+from torch.nn.functional import conv2d
 
 
 def inputs(num=8):
@@ -26,6 +29,11 @@ def shaken(composition):
         for parameter in composition.tuned.learns.values():
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
     return composition
+
+
+def of_a_unet(toy, **lora):
+    backbone = UNet(widths=(8, 16), blocks=1, attention_levels=(1,), head_width=8, groups=4)
+    return toy.compose(tuner=LoRA(**lora) if lora else Full(), data=toy.gaussian(side=4), backbone=backbone)
 
 
 @pytest.mark.parametrize("init", ["kaiming", "gaussian"])
@@ -97,6 +105,28 @@ def test_lora_export_loads_with_peft_in_a_fresh_network(toy, tmp_path):
     torch.testing.assert_close(plain(*inputs())[0], composition.model(*inputs())[0], rtol=0, atol=0)
     saved = json.loads((tmp_path / "adapter_config.json").read_text())
     assert (saved["peft_type"], saved["r"], saved["lora_alpha"]) == ("LORA", 4, 2.0)
+
+
+def test_lora_of_convolutions_is_one_to_rank_channels_and_one_of_a_pixel(toy, tmp_path):
+    composition = shaken(of_a_unet(toy, rank=2, alpha=4.0, targets=["conv1"]))
+    network, plain = composition.model.network, of_a_unet(toy).model.network
+    layers = {name: layer for name, layer in plain.named_modules() if name.endswith("conv1")}
+    assert len(composition.tuned.learns) == 2 * len(layers) > 0
+    x = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(5))
+    for name, layer in layers.items():
+        adapted = network.get_submodule(name)
+        seen = x[:, :1].expand(-1, layer.in_channels, -1, -1)
+        down = conv2d(seen, adapted.lora_A["default"].weight, padding=1)
+        up = torch.einsum("or,brhw->bohw", adapted.lora_B["default"].weight[:, :, 0, 0], down)
+        torch.testing.assert_close(adapted(seen), layer(seen) + 2 * up, rtol=1e-4, atol=1e-5)
+    x, t, label = torch.randn(2, 2, 4, 4), torch.rand(2), torch.zeros(2, dtype=torch.int64)
+    found = composition.model(x, t, label)[0]
+    composition.tuned.export(tmp_path)
+    loaded = of_a_unet(toy).model
+    loaded.network = PeftModel.from_pretrained(loaded.network, str(tmp_path))
+    torch.testing.assert_close(loaded(x, t, label)[0], found, rtol=0, atol=1e-6)
+    composition.tuned.merge()
+    torch.testing.assert_close(composition.model(x, t, label)[0], found, rtol=0, atol=1e-5)
 
 
 def test_lora_rank_stabilised_scales_by_the_root_of_the_rank(toy):
