@@ -1,6 +1,7 @@
 """`tools/claims`: what it compares is there, its verdicts are right, and a row can be measured."""
 
 import json
+import math
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -70,7 +71,33 @@ def test_run_is_mixed_with_that_of_its_seed(claims: Any, tmp_path: Path) -> None
     plan = claims.read_plan(tmp_path / "claims.yaml")
     side = plan.claims[0].method
     assert plan.needed(plan.claims) == ["plain", "reward"]
-    assert (str(side), side.again(tmp_path)) == ("plain, mixed with reward", ["--mix", f"{tmp_path}=1"])
+    assert (str(side), side.again({"reward": tmp_path})) == ("plain, mixed with reward", ["--mix", f"{tmp_path}=1"])
+
+
+def test_key_names_the_run_of_the_same_seed(claims: Any, tmp_path: Path) -> None:
+    side = "method: {stage: plain, with: {A.scale: 2.0}, naming: {A.run: reward}}"
+    (tmp_path / "claims.yaml").write_text(LEARNED.replace("method: learned", side))
+    side = claims.read_plan(tmp_path / "claims.yaml").claims[0].method
+    assert (str(side), side.stages) == ("plain, A.scale = 2.0, A.run = reward", {"plain", "reward"})
+    assert side.again({"reward": Path("runs/a")}) == ["-b", "A.scale = 2.0", "-b", "A.run = 'runs/a'"]
+
+
+def test_level_is_reached_at_the_first_step_that_has_come_up_to_it(claims: Any, tmp_path: Path) -> None:
+    side = claims.Side(stage="one", metric="model/reward", reaches=0.4)
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(json.dumps({"step": n, "model/reward": reward}) + "\n" for n, reward in ((10, 0.3), (20, 0.5), (30, 0.4)))
+    )
+    assert [claims._first_step(RunDirectory(tmp_path), "model/reward", level) for level in (0.4, 0.6)] == [20, math.inf]
+    assert (side.counts, claims._numbers([20, math.inf])) == ("steps to model/reward 0.4", "never with 1 of 2")
+
+
+def test_preference_is_the_share_of_samples_that_are_better(claims: Any, tmp_path: Path) -> None:
+    standings = [{"run": "d/other@3", "won": 1, "tied": 2, "lost": 5}, {"run": "d/ours@3", "won": 5, "tied": 2, "lost": 1}]
+    words = ["arena", "other", "--by", "@Ink()", "--num", str(claims.PREFERENCES)]
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours/claims.json").write_text(json.dumps({" ".join(words): {"standings": standings}}))
+    measured = claims.Measured.__new__(claims.Measured)
+    assert measured._preferred(tmp_path / "ours", Path("other"), "@Ink()") == 6 / 8
 
 
 @pytest.fixture
@@ -86,7 +113,7 @@ def halved(tmp_path: Path) -> RunDirectory:
 def test_round_means_the_last_checkpoint_that_it_left(claims: Any, halved: RunDirectory) -> None:
     side = claims.Side(stage="halving", metric="fd", round=1)
     assert claims._end_of_round(halved, 1) == 10
-    assert (str(side), side.again(None, 10)) == ("halving, after round 1", ["--step", "10"])
+    assert (str(side), side.again({}, 10)) == ("halving, after round 1", ["--step", "10"])
 
 
 def test_round_whose_checkpoint_was_not_kept_is_refused(claims: Any, halved: RunDirectory) -> None:
@@ -157,7 +184,7 @@ def test_row_stays_as_it_was_where_it_compares_the_same(
 
 def test_short_form_is_short_in_evaluations_too(claims: Any) -> None:
     side = claims.Side(stage="one", bindings={"train.evaluate_samples": 1000, "Euler.num_steps": 1})
-    assert side.shortened({"train.evaluate_samples": 40, "train.steps": 2}).again(None, None) == [
+    assert side.shortened({"train.evaluate_samples": 40, "train.steps": 2}).again({}) == [
         *("-b", "train.evaluate_samples = 40"),
         *("-b", "Euler.num_steps = 1"),
     ]
