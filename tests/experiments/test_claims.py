@@ -92,12 +92,13 @@ def test_level_is_reached_at_the_first_step_that_has_come_up_to_it(claims: Any, 
 
 
 def test_preference_is_the_share_of_samples_that_are_better(claims: Any, tmp_path: Path) -> None:
-    standings = [{"run": "d/other@3", "won": 1, "tied": 2, "lost": 5}, {"run": "d/ours@3", "won": 5, "tied": 2, "lost": 1}]
+    standings = [{"run": "d/other", "won": 1, "tied": 2, "lost": 5}, {"run": "d/ours", "won": 5, "tied": 2, "lost": 1}]
     words = ["arena", "other", "--by", "@Ink()", "--num", str(claims.PREFERENCES)]
-    (tmp_path / "ours").mkdir()
-    (tmp_path / "ours/claims.json").write_text(json.dumps({" ".join(words): {"standings": standings}}))
+    (tmp_path / "d/ours").mkdir(parents=True)
+    (tmp_path / "d/ours/claims.json").write_text(json.dumps({" ".join(words): {"standings": standings}}))
     measured = claims.Measured.__new__(claims.Measured)
-    assert measured._preferred(tmp_path / "ours", Path("other"), "@Ink()") == 6 / 8
+    measured.root = tmp_path
+    assert measured._preferred(tmp_path / "d/ours", Path("other"), "@Ink()") == 6 / 8
 
 
 @pytest.fixture

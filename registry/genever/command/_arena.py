@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         bouts = answers.read(entries)
     if not bouts:
         raise UserError(f"nobody has compared these runs yet in {answers.file}. Add --page, --by or --metric.")
-    _print(bouts, _short(entries), by, consistency, as_json=arguments.json)
+    _print(bouts, _short(entries, alone=not arguments.json), by, consistency, as_json=arguments.json)
     return 0
 
 
@@ -97,12 +97,16 @@ def _entries(arguments: argparse.Namespace) -> dict[str, RunDirectory]:
     return entries
 
 
-def _short(entries: Mapping[str, RunDirectory]) -> dict[str, str]:
-    """The experiment's name where no other run has it, else the run's."""
+def _short(entries: Mapping[str, RunDirectory], *, alone: bool) -> dict[str, str]:
+    """The runs' names.
+
+    Args:
+        alone: the experiment's name will do where no other run has it.
+    """
     names = {entry: str(run.facts.get("experiment", "")) for entry, run in entries.items()}
-    alone = [name for name in names.values() if [*names.values()].count(name) == 1]
+    enough = [name for name in names.values() if alone and [*names.values()].count(name) == 1]
     return {
-        entry: name if name in alone else f"{name}/{entries[entry].path.resolve().name}" for entry, name in names.items()
+        entry: name if name in enough else f"{name}/{entries[entry].path.resolve().name}" for entry, name in names.items()
     }
 
 
