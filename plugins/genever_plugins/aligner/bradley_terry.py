@@ -8,13 +8,15 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 from genever.slots import Network, Reward
-from genever.training import Composition, Method, Regression
+from genever.training import Composition, Method, Regression, Scorer
+from genever.values import DataSpec
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
+from genever_plugins.aligner.linear_head import linear_head
 from genever_plugins.aligner.preferences import pair_differences
-from genever_plugins.aligner.reward_training import reward_head, reward_training
+from genever_plugins.aligner.reward_training import reward_training
 
 __all__ = ["BradleyTerry", "pairs_unlikelihood"]
 
@@ -49,8 +51,8 @@ class BradleyTerry:
     utility: Reward | None = None
     tap: Annotated[int, Ge(1)] | None = None
 
-    def heads(self, network: Network) -> Mapping[str, nn.Module]:
-        return reward_head(network, self.tap, "aligner.BradleyTerry.tap")
+    def heads(self, network: Network, data: DataSpec) -> Mapping[str, nn.Module]:
+        return {Scorer.head: linear_head(network, self.tap, 1, "aligner.BradleyTerry.tap")}
 
     def align(self, method: Regression, composition: Composition) -> Method:
         return reward_training(pairs_unlikelihood, self.utility, method, composition, "aligner.BradleyTerry")

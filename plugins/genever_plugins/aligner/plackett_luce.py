@@ -9,11 +9,13 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge
 from genever.slots import Network, Reward
-from genever.training import Composition, Method, Regression
+from genever.training import Composition, Method, Regression, Scorer
+from genever.values import DataSpec
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genever_plugins.aligner.reward_training import reward_head, reward_training
+from genever_plugins.aligner.linear_head import linear_head
+from genever_plugins.aligner.reward_training import reward_training
 
 __all__ = ["PlackettLuce", "ranking_unlikelihood"]
 
@@ -44,8 +46,8 @@ class PlackettLuce:
     utility: Reward | None = None
     tap: Annotated[int, Ge(1)] | None = None
 
-    def heads(self, network: Network) -> Mapping[str, nn.Module]:
-        return reward_head(network, self.tap, "aligner.PlackettLuce.tap")
+    def heads(self, network: Network, data: DataSpec) -> Mapping[str, nn.Module]:
+        return {Scorer.head: linear_head(network, self.tap, 1, "aligner.PlackettLuce.tap")}
 
     def align(self, method: Regression, composition: Composition) -> Method:
         return reward_training(ranking_unlikelihood, self.utility, method, composition, "aligner.PlackettLuce")

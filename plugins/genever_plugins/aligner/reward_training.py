@@ -5,54 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import torch
-from genever.slots import Network, Reward
-from genever.training import Batch, Composition, Feed, Method, Regression, Scorer, Stateless, Update, named_parameters
+from genever.slots import Reward
+from genever.training import Batch, Composition, Feed, Method, Regression, Scorer, Stateless, Update
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genever_plugins.aligner.linear_head import head_parameters
 from genever_plugins.aligner.preferences import Preferences, pair_differences, repeated
 
-__all__ = ["Likelihood", "RewardHead", "RewardTraining", "reward_head", "reward_training"]
+__all__ = ["Likelihood", "RewardTraining", "reward_training"]
 
 #: -log p of each sample's ranking [batch], given scores, utilities and luck, uniform in [0, 1): [batch, num] each.
 Likelihood = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-class RewardHead(nn.Module):
-    """`genever.slots.Head`: a number for an image, linear in the mean of its normalised tokens; 0 at first.
-
-    It computes in full precision under any autocast, so that scores which are nearly equal are told apart.
-    """
-
-    def __init__(self, tap: int, width: int) -> None:
-        super().__init__()
-        self.tap = tap
-        self.norm = nn.LayerNorm(width)
-        self.linear = nn.Linear(width, 1)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features: Float[Tensor, " batch tokens width"]) -> Float[Tensor, " batch"]:
-        with torch.autocast(features.device.type, enabled=False):
-            tokens = self.norm(features.to(self.norm.weight.dtype))
-            return self.linear(tokens.mean(1)).squeeze(1)
-
-
-def reward_head(network: Network, tap: int | None, parameter: str) -> dict[str, nn.Module]:
-    """The head by its name.
-
-    Args:
-        tap: the block that it reads. None = the last.
-        parameter: the full name of `tap`.
-
-    Raises:
-        ValueError: there is no such block.
-    """
-    tap = network.num_blocks if tap is None else tap
-    if not 1 <= tap <= network.num_blocks:
-        raise ValueError(f"{parameter} = {tap} is not a block of this backbone. Choose one of 1 .. {network.num_blocks}.")
-    return {Scorer.head: RewardHead(tap, network.feature_width)}
 
 
 def reward_training(
@@ -66,15 +30,9 @@ def reward_training(
     Raises:
         ValueError: the aligner is not the stage's own.
     """
-    heads = composition.model.heads
-    if Scorer.head not in heads:
-        raise ValueError(
-            f"{name} stands within another aligner, but nothing of that counts for it. Let it be train.aligner."
-        )
-    head = named_parameters({f"model.heads.{Scorer.head}": heads[Scorer.head]}, f"model.heads.{Scorer.head}")
     return RewardTraining(
         roles={"model": method.model},
-        learns={**method.learns, **head},
+        learns={**method.learns, **head_parameters(composition, Scorer.head, name)},
         likelihood=likelihood,
         scorer=Scorer(model=method.model, composition=composition),
         preferences=Preferences(None if utility is None else utility.build(composition)),

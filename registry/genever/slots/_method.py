@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from genever.slots._network import Network
     from genever.training import Composition, Method, Regression, Round, Tuned
+    from genever.values import DataSpec
 
 __all__ = ["Aligner", "Distiller", "Head", "HeadedAligner", "Tuner"]
 
@@ -39,8 +40,13 @@ class Head(Protocol):
 class HeadedAligner(Aligner, Protocol):
     """An aligner that gives the model heads. It is the stage's own; within another aligner it gives none."""
 
-    def heads(self, network: Network) -> Mapping[str, nn.Module]:
-        """Each a `Head`, by the name under which the model is asked for what it makes of its block."""
+    def heads(self, network: Network, data: DataSpec) -> Mapping[str, nn.Module]:
+        """Each a `Head`, by the name under which the model is asked for what it makes of its block.
+
+        Args:
+            network: whose features they read.
+            data: what the stage's data holds.
+        """
         ...
 
 

@@ -315,7 +315,7 @@ def compose(
     conditioner: Any = build("conditioner", lambda: stage.conditioner.build(data.spec))
     check_plan(stage, data, conditioner.spec, world)
     network = build("backbone", lambda: stage.backbone.build(codec.latent, conditioner.spec))
-    heads = build("heads", lambda: nn.ModuleDict(_heads(stage, network)))
+    heads = build("heads", lambda: nn.ModuleDict(_heads(stage, network, data.spec)))
     model = Denoiser(network, conditioner, cast(nn.ModuleDict, heads))
     holds_start = start is not None and device.type != "meta"
     if start is not None and holds_start:
@@ -376,8 +376,8 @@ def _check_fit(given: DataSpec, wanted: DataSpec, condition: ConditionSpec) -> N
         raise ValueError("The model reads labels, but the data that it is to be judged on has none. Name data that has.")
 
 
-def _heads(stage: Stage, network: nn.Module) -> Mapping[str, nn.Module]:
-    return stage.aligner.heads(cast(Network, network)) if isinstance(stage.aligner, HeadedAligner) else {}
+def _heads(stage: Stage, network: nn.Module, data: DataSpec) -> Mapping[str, nn.Module]:
+    return stage.aligner.heads(cast(Network, network), data) if isinstance(stage.aligner, HeadedAligner) else {}
 
 
 def build_seeded(seed: int, name: str, device: torch.device, build: Callable[[], nn.Module]) -> nn.Module:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genever.training._read_head import read_head
 from genever.values import Samples
 
 if TYPE_CHECKING:
@@ -40,6 +41,4 @@ class Scorer:
         t = torch.full((len(images),), loss.path.stop, device=images.device)
         x = loss.path.alpha(t).view(-1, 1, 1, 1) * x_1
         cond = self.composition.conditioner.prepare(samples).to(images.device)
-        output, (scores,) = self.model(*loss.inputs(x, t), cond, taps=(self.head,))
-        # Every weight takes part, as distributed training wants it.
-        return scores.float() + 0 * output.float().flatten(1).sum(1)
+        return read_head(self.model, self.head, loss, x, t, cond).squeeze(1)

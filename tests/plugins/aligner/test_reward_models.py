@@ -9,9 +9,10 @@ import torch
 from genever.testing import take_steps
 from genever.training import Scorer
 from genever_plugins.aligner.bradley_terry import BradleyTerry, pairs_unlikelihood
+from genever_plugins.aligner.linear_head import LinearHead
 from genever_plugins.aligner.plackett_luce import PlackettLuce, ranking_unlikelihood
 from genever_plugins.aligner.preferences import repeated
-from genever_plugins.aligner.reward_training import RewardHead, pair_accuracy
+from genever_plugins.aligner.reward_training import pair_accuracy
 from genever_plugins.conditioner.classes import Classes
 from genever_plugins.data.candidates import Candidates
 from genever_plugins.tuner.full import Full
@@ -186,7 +187,7 @@ def test_head_reads_the_block_that_was_asked_for(toy):
 
 
 def test_head_computes_in_full_precision_under_autocast():
-    head, features = RewardHead(1, 8), normal(4, 3, 8)
+    head, features = LinearHead(1, 8, 1), normal(4, 3, 8)
     torch.nn.init.normal_(head.linear.weight, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16):
         inside = head(features)

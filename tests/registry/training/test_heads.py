@@ -8,6 +8,7 @@ import torch
 from genever.slots import HeadedAligner, Network
 from genever.testing import toy_composition
 from genever.training import Composition, Method, Regression
+from genever.values import DataSpec
 from torch import Tensor, nn
 
 
@@ -27,7 +28,7 @@ class Sum(nn.Module):
 class TwoHeads:
     """An aligner that leaves the method as it is."""
 
-    def heads(self, network: Network) -> Mapping[str, nn.Module]:
+    def heads(self, network: Network, data: DataSpec) -> Mapping[str, nn.Module]:
         return {"low": Sum(1, network.feature_width), "high": Sum(2, network.feature_width)}
 
     def align(self, method: Regression, composition: Composition) -> Method:
