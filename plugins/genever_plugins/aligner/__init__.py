@@ -20,6 +20,7 @@ def register_parts(registry: Registry) -> None:
     registry.add("aligner.FlowGRPO", "genever_plugins.aligner.flow_grpo:FlowGRPO")
     registry.add("aligner.IREPA", "genever_plugins.aligner.irepa:IREPA")
     registry.add("aligner.LearnedUncertainty", "genever_plugins.aligner.learned_uncertainty:LearnedUncertainty")
+    registry.add("aligner.NoisyClassifier", "genever_plugins.aligner.noisy_classifier:NoisyClassifier")
     registry.add("aligner.OnlineDPO", "genever_plugins.aligner.online_dpo:OnlineDPO")
     registry.add("aligner.PlackettLuce", "genever_plugins.aligner.plackett_luce:PlackettLuce")
     registry.add("aligner.ReFL", "genever_plugins.aligner.refl:ReFL")

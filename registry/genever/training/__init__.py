@@ -16,6 +16,7 @@ from genever.training._draws import Draws, derived_seed, normal_of_numbers
 from genever.training._evaluation import Evaluation, asked_for, sample
 from genever.training._feed import Batch, Feed, indices_at, planned_indices
 from genever.training._following import follow
+from genever.training._label_reader import LabelReader
 from genever.training._layout import blocks_of
 from genever.training._loop import Stopped, Trainer
 from genever.training._method import Method, Round, Stateless, Update, named_parameters
@@ -40,6 +41,7 @@ __all__ = [
     "Feed",
     "Field",
     "Forward",
+    "LabelReader",
     "Method",
     "Mixture",
     "Monitor",
