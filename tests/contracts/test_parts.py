@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ def part(name: str, **given: Any) -> Any:
     return Case(catalog=CATALOG, name=name, given=given).part()
 
 
-class Preferring:
-    """`genever.training.Runs`: every name is that of a reward model whose head has left zero."""
+@dataclass(frozen=True)
+class Headed:
+    """`genever.training.Runs`: every name is that of a model whose head has left zero."""
+
+    aligner: str
+    head: str
 
     def open(self, name: str, device: torch.device) -> Composition:
-        composition = toy_composition(aligner=part("aligner.BradleyTerry"))
-        head = composition.model.get_parameter("heads.reward.linear.weight")
+        composition = toy_composition(aligner=part(self.aligner))
+        head = composition.model.get_parameter(f"heads.{self.head}.linear.weight")
         torch.nn.init.normal_(head, generator=torch.Generator().manual_seed(0))
         return composition
 
@@ -79,6 +84,7 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "encoder.LPIPS": lambda pretrained: {"path": pretrained.squeezenet, "net": "squeeze"},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},
     "guidance.Autoguidance": lambda pretrained: {"run": "toy/bad"},
+    "guidance.ClassifierGuidance": lambda pretrained: {"run": "toy/classifier"},
     "judge.LanguageModel": lambda pretrained: {"path": pretrained.onlooker, "max_new_tokens": 2},
     "metric.CLIPScore": lambda pretrained: {"path": pretrained.two_towers},
     "metric.KID": lambda pretrained: {"num_subsets": 3},
@@ -109,11 +115,12 @@ STAGES: dict[str, Mapping[str, Any]] = {
     "encoder.LPIPS": {"data": ToyData(channels=3)},
     "encoder.Pretrained": {"data": ToyData(channels=3)},
     "guidance.Autoguidance": {"runs": Bad()},
+    "guidance.ClassifierGuidance": {"runs": Headed("aligner.NoisyClassifier", "labels")},
     "judge.LanguageModel": {"data": ToyData(channels=3)},
     "metric.CLIPScore": {"data": part("data.Captioned", data=ToyData(channels=3), captions=("a low one", "a high", "one"))},
     "metric.PairAccuracy": {"aligner": part("aligner.BradleyTerry")},
     "metric.Upsampled": {"conditioner": part("conditioner.LowResolution")},
-    "reward.Learned": {"runs": Preferring()},
+    "reward.Learned": {"runs": Headed("aligner.BradleyTerry", "reward")},
     "tuner.DreamBooth": {"start": "toy"},
     "tuner.TextualInversion": {
         "start": "toy",

@@ -17,6 +17,7 @@ SMALL = "train.backbone = @DiT()\nDiT.width = 32\nDiT.heads = 2\nDiT.depth = 2\n
 DIGITS = "train.data = @Digits()\n" + SMALL + "train.conditioner = @Classes()\n"
 FILES = {
     "taught": DIGITS,
+    "classifier": DIGITS + "train.aligner = @NoisyClassifier()\n",
     "never_dropped": DIGITS + "Classes.dropout = 0.0\n",
     "shapes": "train.data = @Shapes()\ntrain.conditioner = @Text()\n" + SMALL,
 }
@@ -60,6 +61,14 @@ BY_READING: Mapping[str, tuple[str, str]] = {
     "guidance of such a start": (NEVER + "train.guidance = @CFG()\n", "and no stage that it goes back to had one"),
     "guidance of such a teacher": (NEVER + "train.distiller = @DMD()\nDMD.guidance = @CFG()\n", "guidance.CFG needs"),
     "scales of such a teacher": (NEVER + "train.distiller = @LCM()\nLCM.scale = 7.0\n", "distiller.LCM needs a conditioner"),
+    "guidance by no classifier": (
+        DIGITS + "train.guidance = @ClassifierGuidance()\n",
+        "needs a encoder that provides 'classifier' or guidance.ClassifierGuidance.run, but",
+    ),
+    "classes of what has none": (
+        TAUGHT + "train.data = @Subject()\ntrain.aligner = @NoisyClassifier()\n",
+        "NoisyClassifier needs a data that provides 'labels'",
+    ),
     "mean flows guided by it": (
         DIGITS + AFTER + "Classes.dropout = 0.0\nMeanFlow.omega = 2.0\n",
         "conditioner.EndTime, where conditioner.Classes.dropout is 0.0, and distiller.MeanFlow.omega is 2.0",
@@ -131,6 +140,8 @@ RIGHT = (
     DIGITS + AFTER + "Classes.dropout = 0.0\n",
     NEVER + "train.distiller = @LCM()\nLCM.scale = 1.0\n",
     NEVER + "train.distiller = @SCM()\n",
+    DIGITS + "train.guidance = @ClassifierGuidance()\nClassifierGuidance.run = 'd/classifier'\n",
+    DIGITS + "train.guidance = @ClassifierGuidance()\nClassifierGuidance.encoder = @encoder.Classifier()\n",
 )
 
 

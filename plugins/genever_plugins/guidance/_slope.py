@@ -1,9 +1,10 @@
-"""Guidance uphill: the gradient of a number that an estimate of the data has."""
+"""Guidance uphill: the gradient of a number that x_t has, or the estimate of the data from there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from genever_plugins.guidance._interval import scales
 
-__all__ = ["Uphill", "with_more_score"]
+__all__ = ["Seen", "Uphill", "with_more_score"]
 
 #: Below it alpha counts as 0: what is nothing but noise says nothing of data.
 SMALLEST_ALPHA = 1e-3
@@ -23,20 +24,38 @@ SMALLEST_SIGMA = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Where a height is measured.
+
+    Args:
+        x_t: at t [batch].
+        estimate: gives that of x_1, from the guided model's output. A slope goes through the model where it is asked for.
+        cond: the condition of each sample.
+        samples: what was asked for. None = it is not known.
+    """
+
+    x_t: Tensor
+    t: Tensor
+    estimate: Callable[[], Tensor]
+    cond: Tensor
+    samples: Samples | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Uphill:
-    """`genever.slots.Guidance` that adds scale · grad_x height(x̂_1(x)) to the score.
+    """`genever.slots.Guidance` that adds scale · grad_{x_t} height to the score.
 
     Args:
         part: its `scale`, `start` and `stop` say how much, and where.
         loss: of the model that is guided.
-        height: of an estimate of x_1 under its condition, one number for each sample; it is given what was asked for.
+        height: one number for each sample.
         inner: gives the output that is changed. None = the conditional one.
         samples: what was asked for. None = it is not known.
     """
 
     part: Any
     loss: Loss
-    height: Callable[[Tensor, Tensor, Samples | None], Float[Tensor, " batch"]]
+    height: Callable[[Seen], Float[Tensor, " batch"]]
     inner: Guidance | None = None
     samples: Samples | None = None
 
@@ -51,13 +70,15 @@ class Uphill:
             return self._output(predict, x, t, cond, null)
         # Sampling takes no gradients; this one is taken all the same, and is a constant to whoever takes another.
         learning = torch.is_grad_enabled()
+        x_t = x if learning and x.requires_grad else x.detach().requires_grad_()
+        # A height that does not ask for the estimate leaves this to the last line, where sampling takes no gradients.
+        output = cache(lambda: self._output(predict, x_t, t, cond, null))
+        seen = Seen(x_t=x_t, t=t, estimate=lambda: self.loss.data(output(), x_t, t), cond=cond, samples=self.samples)
         with torch.enable_grad():
-            seen = x if learning and x.requires_grad else x.detach().requires_grad_()
-            output = self._output(predict, seen, t, cond, null)
-            height = self.height(self.loss.data(output, seen, t), cond, self.samples)
-            (slope,) = torch.autograd.grad(height.sum(), seen, retain_graph=learning)
+            height = self.height(seen)
+            (slope,) = torch.autograd.grad(height.sum(), x_t, retain_graph=learning)
         more = scales(self.part.scale, x, t, self.part.start, self.part.stop, outside=0.0) * slope
-        return with_more_score(self.loss, output if learning else output.detach(), x, t, more)
+        return with_more_score(self.loss, output() if learning else output().detach(), x, t, more)
 
     def _output(
         self, predict: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, t: Tensor, cond: Tensor, null: Tensor

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genever_plugins.guidance._composed import Composed
 from genever_plugins.guidance._labels import labels_of
-from genever_plugins.guidance._slope import Uphill
+from genever_plugins.guidance._slope import Seen, Uphill
 
 __all__ = ["RewardGuidance"]
 
@@ -61,10 +61,10 @@ class RewardGuidance(Composed):
             )
         knows_labels = composition.conditioner.spec.num_classes is not None
 
-        def height(x_1: Tensor, cond: Tensor, samples: Samples | None) -> Float[Tensor, " batch"]:
-            images = composition.codec.decode(x_1)
-            labels = labels_of(composition, cond)[0] if knows_labels else None
-            captions = None if samples is None else _captions(composition, cond, samples)
+        def height(seen: Seen) -> Float[Tensor, " batch"]:
+            images = composition.codec.decode(seen.estimate())
+            labels = labels_of(composition, seen.cond)[0] if knows_labels else None
+            captions = None if seen.samples is None else _captions(composition, seen.cond, seen.samples)
             if reads_captions and captions is None:
                 raise ValueError(
                     "guidance.RewardGuidance.reward reads captions, but whoever guides here does not know what was asked "

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from genever.slots import Loss
-from genever.testing import ToyConditioner, ToyData, ToyEncoder, ToyReward, toy_composition
+from genever.testing import ToyConditioner, ToyData, ToyEncoder, ToyReward, conformance, toy_composition
 from genever.training import Composition, Field, Scorer, sample
 from genever_plugins.conditioner.text import Text
 from genever_plugins.conditioner.unconditional import Unconditional
@@ -24,6 +24,9 @@ from genever_plugins.solver.heun import Heun
 from torch import Tensor
 
 LOSSES = [FlowMatching(path=Linear()), DDPM(path=VPCosine()), VPrediction(path=VPCosine())]
+
+
+test_guidance_by_a_classifier_of_clean_images = conformance("guidance.ClassifierGuidance", encoder=ToyEncoder())
 
 
 class Gaussian(torch.nn.Module):
