@@ -118,6 +118,7 @@ STAGES: dict[str, Mapping[str, Any]] = {
     "guidance.ClassifierGuidance": {"runs": Headed("aligner.NoisyClassifier", "labels")},
     "judge.LanguageModel": {"data": ToyData(channels=3)},
     "metric.CLIPScore": {"data": part("data.Captioned", data=ToyData(channels=3), captions=("a low one", "a high", "one"))},
+    "metric.NoisyAccuracy": {"aligner": part("aligner.NoisyClassifier")},
     "metric.PairAccuracy": {"aligner": part("aligner.BradleyTerry")},
     "metric.Upsampled": {"conditioner": part("conditioner.LowResolution")},
     "reward.Learned": {"runs": Headed("aligner.BradleyTerry", "reward")},

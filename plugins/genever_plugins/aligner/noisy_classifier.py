@@ -30,7 +30,7 @@ class NoisyClassifier:
         -mean log p(y | x_t, t),
 
     which is the logarithm of the number of classes at first, and near it where t is near noise at last. The run is no
-    generator any more. Set train.sample_images and train.validate_samples to 0.
+    generator any more: metric.NoisyAccuracy judges it. Set train.sample_images and train.validate_samples to 0.
 
     Args:
         tap: the block whose features are read, counted from 1. None = the last.
@@ -39,7 +39,7 @@ class NoisyClassifier:
         Dhariwal and Nichol, Diffusion Models Beat GANs on Image Synthesis, 2021, section 4. arXiv:2105.05233
     """
 
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ("noisy_classifier",)
     needs: ClassVar[tuple[str, ...]] = ("backbone.taps", "data.labels", "loss.gaussian")
 
     tap: Annotated[int, Ge(1)] | None = None

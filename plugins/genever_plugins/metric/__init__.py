@@ -17,6 +17,7 @@ def register_parts(registry: Registry) -> None:
     registry.add("metric.Diversity", "genever_plugins.metric.diversity:Diversity")
     registry.add("metric.FrechetDistance", "genever_plugins.metric.frechet_distance:FrechetDistance")
     registry.add("metric.KID", "genever_plugins.metric.kid:KID")
+    registry.add("metric.NoisyAccuracy", "genever_plugins.metric.noisy_accuracy:NoisyAccuracy")
     registry.add("metric.PairAccuracy", "genever_plugins.metric.pair_accuracy:PairAccuracy")
     registry.add("metric.PrecisionRecall", "genever_plugins.metric.precision_recall:PrecisionRecall")
     registry.add("metric.Reward", "genever_plugins.metric.reward:Reward")
