@@ -86,10 +86,11 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "guidance.Autoguidance": lambda pretrained: {"run": "toy/bad"},
     "guidance.ClassifierGuidance": lambda pretrained: {"run": "toy/classifier"},
     "judge.LanguageModel": lambda pretrained: {"path": pretrained.onlooker, "max_new_tokens": 2},
-    "metric.CLIPScore": lambda pretrained: {"path": pretrained.two_towers},
+    "metric.CLIPScore": lambda pretrained: {"reward": part("reward.CLIPSimilarity", path=pretrained.two_towers)},
     "metric.KID": lambda pretrained: {"num_subsets": 3},
     "metric.PairAccuracy": lambda pretrained: {"utility": ToyReward()},
     "metric.Upsampled": lambda pretrained: {"metric": part("metric.Reward", reward=part("reward.Ink"))},
+    "reward.CLIPSimilarity": lambda pretrained: {"path": pretrained.two_towers},
     "reward.Learned": lambda pretrained: {"run": "toy/reward"},
     "rewriter.LanguageModel": lambda pretrained: {"path": pretrained.language_model, "max_new_tokens": 3},
     "rewriter.Phrases": lambda pretrained: {
@@ -106,6 +107,9 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "tuner.TextualInversion": lambda pretrained: {"placeholder": "<thing>", "init": "low"},
 }
 
+#: Coloured images, whose captions the tiny models know.
+SPOKEN = {"data": part("data.Captioned", data=ToyData(channels=3), captions=("a low one", "a high", "one"))}
+
 #: What the stage is of which a part is tried, where a toy will not do.
 STAGES: dict[str, Mapping[str, Any]] = {
     "aligner.REPAE": {"codec": ToyLearnableCodec()},
@@ -117,10 +121,11 @@ STAGES: dict[str, Mapping[str, Any]] = {
     "guidance.Autoguidance": {"runs": Bad()},
     "guidance.ClassifierGuidance": {"runs": Headed("aligner.NoisyClassifier", "labels")},
     "judge.LanguageModel": {"data": ToyData(channels=3)},
-    "metric.CLIPScore": {"data": part("data.Captioned", data=ToyData(channels=3), captions=("a low one", "a high", "one"))},
+    "metric.CLIPScore": SPOKEN,
     "metric.NoisyAccuracy": {"aligner": part("aligner.NoisyClassifier")},
     "metric.PairAccuracy": {"aligner": part("aligner.BradleyTerry")},
     "metric.Upsampled": {"conditioner": part("conditioner.LowResolution")},
+    "reward.CLIPSimilarity": SPOKEN,
     "reward.Learned": {"runs": Headed("aligner.BradleyTerry", "reward")},
     "tuner.DreamBooth": {"start": "toy"},
     "tuner.TextualInversion": {

@@ -79,6 +79,14 @@ BY_READING: Mapping[str, tuple[str, str]] = {
         TAUGHT + "train.data = @Shapes()\ntrain.aligner = @ReFL()\nReFL.reward = @VerifiedCaption()\n",
         "ReFL needs a reward that provides 'differentiable'",
     ),
+    "score of what is no cosine": (
+        TAUGHT + "train.data = @Shapes()\ntrain.metrics = [@CLIPScore()]\nCLIPScore.reward = @Ink()\n",
+        "CLIPScore needs a reward that provides 'cosine'",
+    ),
+    "likeness to captions of none": (
+        TAUGHT + "train.aligner = @ReFL()\nReFL.reward = @CLIPSimilarity()\nCLIPSimilarity.path = 'clip'\n",
+        "CLIPSimilarity needs a data that provides 'captions'",
+    ),
     "weights below zero": (
         MIXTURE + "Mixture.weights = {'a': -1.0, 'b': 2.0}\n",
         "weights['a'] wants a number >= 0, not -1.0",

@@ -24,10 +24,10 @@ class RewardGuidance(Composed):
     """Towards images of a higher reward, without training: score + scale · grad reward(x̂_1(x_t)).
 
     The reward judges the model's estimate of the data, decoded and not cut off at black and white; the gradient goes through
-    the model, and a step costs about three times as much. With an image's likeness to a text as its reward this is CLIP
-    guidance. Where the data is Gaussian and the reward linear, the samples are those of p(x_1) exp(scale · reward(x_1));
-    elsewhere that is an approximation. The reward is told the label and the caption that were asked for, where there are
-    any; where a model of captions is not told its own, it is empty.
+    the model, and a step costs about three times as much. With reward.CLIPSimilarity this is CLIP guidance. Where the data
+    is Gaussian and the reward linear, the samples are those of p(x_1) exp(scale · reward(x_1)); elsewhere that is an
+    approximation. The reward is told the label and the caption that were asked for, where there are any; where a model of
+    captions is not told its own, it is empty.
 
     Args:
         reward: differentiable.
@@ -53,7 +53,7 @@ class RewardGuidance(Composed):
 
     def build(self, composition: Composition) -> Guidance:
         reward: RewardModel = composition.once(self, "reward", lambda: self.reward.build(composition))
-        reads_captions = isinstance(reward, Scorer) and reward.composition.conditioner.spec.text_width is not None
+        reads_captions = _reads_captions(self.reward, reward)
         if reads_captions and not composition.data.spec.captions:
             raise ValueError(
                 "guidance.RewardGuidance.reward reads captions, but train.data has none. Name a reward of the image alone "
@@ -74,6 +74,13 @@ class RewardGuidance(Composed):
 
         inner = None if self.guidance is None else composition.build_guidance(self.guidance)
         return Uphill(part=self, loss=composition.loss, height=height, inner=inner)
+
+
+def _reads_captions(part: Reward, reward: RewardModel) -> bool:
+    """Whether it needs them, or has learned from them."""
+    if isinstance(reward, Scorer):
+        return reward.composition.conditioner.spec.text_width is not None
+    return "data.captions" in getattr(part, "needs", ())
 
 
 def _captions(composition: Composition, cond: Tensor, samples: Samples) -> tuple[str, ...] | None:

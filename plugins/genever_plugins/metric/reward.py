@@ -9,8 +9,11 @@ import torch
 from genever import slots
 from genever.slots import Measures
 from genever.training import Evaluation, named, sampling
+from genever.values import Samples
+from jaxtyping import Float
+from torch import Tensor
 
-__all__ = ["Reward"]
+__all__ = ["Reward", "rewards"]
 
 BATCH_SIZE = 250
 
@@ -31,14 +34,18 @@ class Reward:
     reward: slots.Reward
     name: str = "reward"
 
-    @torch.no_grad()
     def measure(self, evaluation: Evaluation) -> dict[str, float]:
-        composition = evaluation.composition
-        model = composition.once(self.reward, "built", lambda: self.reward.build(composition))
-        made = evaluation.generated()
-        chunks = [made.rows(slice(first, first + BATCH_SIZE)) for first in range(0, len(made), BATCH_SIZE)]
-        rewards = torch.cat([model(chunk.images.to(evaluation.device), chunk).double().cpu() for chunk in chunks])
-        return {self.name: rewards.mean().item(), f"{self.name}_std": rewards.std(correction=0).item()}
+        found = rewards(self.reward, evaluation, evaluation.generated())
+        return {self.name: found.mean().item(), f"{self.name}_std": found.std(correction=0).item()}
 
     def protocol(self, evaluation: Evaluation) -> str:
         return f"{sampling(evaluation)}, rewarded by {named(self.reward)}"
+
+
+@torch.no_grad()
+def rewards(reward: slots.Reward, evaluation: Evaluation, made: Samples) -> Float[Tensor, " num"]:
+    """Of each image that was made, in double precision."""
+    composition = evaluation.composition
+    model = composition.once(reward, "built", lambda: reward.build(composition))
+    chunks = [made.rows(slice(first, first + BATCH_SIZE)) for first in range(0, len(made), BATCH_SIZE)]
+    return torch.cat([model(chunk.images.to(evaluation.device), chunk).double().cpu() for chunk in chunks])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_parts(registry: Registry) -> None:
+    registry.add("reward.CLIPSimilarity", "genever_plugins.reward.clip_similarity:CLIPSimilarity")
     registry.add("reward.ClassProbability", "genever_plugins.reward.class_probability:ClassProbability")
     registry.add("reward.Ink", "genever_plugins.reward.ink:Ink")
     registry.add("reward.Learned", "genever_plugins.reward.learned:Learned")

@@ -83,7 +83,11 @@ class RewardModel(Protocol):
 
 @runtime_checkable
 class Reward(Protocol):
-    """What is good about an image. Provides "differentiable" where a gradient may be taken through it."""
+    """What is good about an image.
+
+    It provides "differentiable" where a gradient may be taken through it, and "cosine" where it is that of an angle between
+    what the image shows and what was asked for, in [-1, 1].
+    """
 
     def build(self, composition: Composition) -> RewardModel: ...
 

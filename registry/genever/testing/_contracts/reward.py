@@ -52,6 +52,13 @@ def gradient_flows_where_it_is_provided(case: Case) -> None:
         assert float(images.grad.abs().sum()) > 0
 
 
+@torch.no_grad()
+def cosine_is_in_its_range_where_it_is_provided(case: Case) -> None:
+    if "cosine" in case.surface.provides:
+        reward, images, samples = _reward(case)
+        assert bool((reward(images, samples).abs() <= 1 + 1e-5).all())
+
+
 def _reward(case: Case) -> tuple[RewardModel, Tensor, Samples]:
     composition = case.composition()
     samples = composition.data.fetch(range(4))
