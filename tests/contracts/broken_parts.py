@@ -246,10 +246,13 @@ class Summed(toys.ToyLoss):
 
 @dataclass(frozen=True, kw_only=True)
 class Relative:
-    """A reward relative to its batch."""
+    """A reward relative to its batch, too large for the cosine that it says it is."""
+
+    provides: ClassVar[tuple[str, ...]] = ("cosine",)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def build(self, composition: Composition) -> Any:
-        return lambda images, samples: images.flatten(1).mean(1) - images.mean()
+        return lambda images, samples: 100 * (images.flatten(1).mean(1) - images.mean())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ BROKEN = {
     "path.WrongSlope": {"derivatives_are_those_of_the_path"},
     "loss.TurnedRound": {"pair_of_a_velocity_is_where_it_comes_from", "velocity_is_that_of_the_estimates"},
     "loss.Summed": {"errors_are_means_over_dimensions"},
-    "reward.Relative": {"reward_of_an_image_depends_on_it_alone"},
+    "reward.Relative": {"cosine_is_in_its_range_where_it_is_provided", "reward_of_an_image_depends_on_it_alone"},
     "rewriter.Numbering": {"answer_to_a_prompt_depends_on_it_alone"},
     "rewriter.MovingFingerprint": {"rewriter_built_again_is_the_same"},
     "backbone.SpareLayer": {"gradient_reaches_every_parameter"},
