@@ -8,17 +8,16 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from genever.slots import CodecModule, ConditionerModule, Encoder, Guidance, PerceptualModule
+from genever.slots import CodecModule, ConditionerModule, Encoder, Guidance
 from genever.training import Batch, Composition, Feed, Method, Regression, Round, Update
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from genever_plugins.distiller.pairs import Pairs, paired
+from genever_plugins.distiller.perceptual import distance_of_images, role_of_encoder
 from genever_plugins.distiller.progressive import StudentSteps
 from genever_plugins.distiller.student import Student
 
-__all__ = ["InstaFlow", "perceptual_distance"]
+__all__ = ["InstaFlow"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,7 @@ class InstaFlow:
 
     def distil(self, method: Regression, composition: Composition) -> Sequence[Round]:
         assert composition.teacher  # A stage from scratch is refused.
-        encoder = self._encoder(composition)
+        encoder = role_of_encoder(composition, self.encoder, self.grid)
 
         def start(previous: Mapping[str, nn.Module]) -> Method:
             roles = {"model": method.model, "pairs": Pairs(composition, self.num_pairs), **encoder}
@@ -67,13 +66,6 @@ class InstaFlow:
 
         make = paired(composition, num_steps=self.teacher_steps, guidance=self.guidance, round_number=0)
         return [Round(name="one_step", start=start, prepare=make, solver=StudentSteps(num_steps=1))]
-
-    def _encoder(self, composition: Composition) -> dict[str, nn.Module]:
-        part = self.encoder
-        if part is None:
-            return {}
-        built = composition.build_seeded("encoder", lambda: part.build(composition, (self.grid, self.grid)))
-        return {"encoder": built.requires_grad_(False).eval()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,22 +88,5 @@ class OneStep(Student):
         l2 = (x_1 - batch.x_1).square().mean()
         if "encoder" not in self.roles or step < self.part.warmup_steps:
             return {"l2": l2}
-        perceptual = {"perceptual": self.perceptual(x_1, batch.x_1).mean()}
+        perceptual = {"perceptual": distance_of_images(self.roles["encoder"], self.codec, x_1, batch.x_1).mean()}
         return {**perceptual, "l2": self.part.l2_weight * l2} if self.part.l2_weight else perceptual
-
-    def perceptual(self, x_1: Tensor, wanted: Tensor) -> Float[Tensor, " batch"]:
-        """Not cut off at black and white, where there would be no slope."""
-        encoder, images = self.roles["encoder"], self.codec.decode(x_1)
-        with torch.no_grad():
-            other = self.codec.decode(wanted)
-        if isinstance(encoder, PerceptualModule):
-            return encoder.distance(images, other)
-        return perceptual_distance(encoder(images).float(), encoder(other).float())
-
-
-def perceptual_distance(
-    features: Float[Tensor, " batch tokens width"], other: Float[Tensor, " batch tokens width"]
-) -> Float[Tensor, " batch"]:
-    """The square distance of each token's normalised features, a mean over tokens: in [0, 4]."""
-    first, second = (functional.normalize(one, dim=2) for one in (features, other))
-    return (first - second).square().sum(2).mean(1)

@@ -9,7 +9,8 @@ import torch
 from genever.testing import ToyBackbone, ToyEncoder, take_steps
 from genever.training import Field
 from genever_plugins.conditioner.classes import Classes
-from genever_plugins.distiller.insta_flow import InstaFlow, perceptual_distance
+from genever_plugins.distiller.insta_flow import InstaFlow
+from genever_plugins.distiller.perceptual import perceptual_distance
 from genever_plugins.distiller.progressive import StudentSteps
 from genever_plugins.distiller.reflow import Reflow
 from genever_plugins.guidance.cfg import CFG

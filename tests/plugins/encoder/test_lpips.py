@@ -11,6 +11,7 @@ import torch
 from genever.slots import PerceptualModule
 from genever.testing import ToyData, take_steps, toy_composition
 from genever_plugins.distiller.insta_flow import InstaFlow
+from genever_plugins.distiller.perceptual import distance_of_images
 from genever_plugins.encoder.lpips import LPIPS
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -103,7 +104,7 @@ def test_instaflow_learns_by_the_distance_itself(toy, tmp_path):
     method: Any = round_.start({})
     encoder, (x_1, wanted) = method.roles["encoder"], pictures(side=4)
     assert isinstance(encoder, PerceptualModule)
-    assert torch.equal(method.perceptual(x_1, wanted), encoder.distance(x_1, wanted))
+    assert torch.equal(distance_of_images(encoder, composition.codec, x_1, wanted), encoder.distance(x_1, wanted))
     seen = take_steps(method, composition, 2)
     assert len(seen["model/perceptual"]) == 2
 
