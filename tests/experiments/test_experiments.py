@@ -18,6 +18,7 @@ SHORT = [
 ]
 #: And of experiments that name a part.
 SHORTER = {
+    "DMD": "DMD.num_pairs = 12",
     "DreamBooth": "DreamBooth.num_prior = 12",
     "SubjectFidelity": "encoder.Classifier.steps = 20",
     "Reflow": "Reflow.num_pairs = 12",
@@ -52,7 +53,8 @@ def run_short(file: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> Pat
     for needed in runs_of(file, capsys):
         if not list((root / needed).glob("*/run.json")):
             run_short(ROOT / "experiments" / f"{needed}.gin", root, capsys)
-    fewer = [binding for part, binding in SHORTER.items() if f"@{part}()" in file.read_text()]
+    text = file.read_text()
+    fewer = [binding for part, binding in SHORTER.items() if f"@{part}()" in text or f"\n{part}." in text]
     bindings = [word for binding in [*SHORT, *fewer] for word in ("-b", binding)]
     capsys.readouterr()
     assert main(["run", str(file), "--root", str(root), *bindings]) == 0

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Lt
-from genever.slots import Guidance
+from genever.slots import CodecModule, ConditionerModule, Encoder, Guidance
 from genever.training import (
     Batch,
     Composition,
@@ -27,6 +27,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genever_plugins.distiller.few_steps import Renoising, approach, check_times, step_times
+from genever_plugins.distiller.pairs import Pairs, paired
+from genever_plugins.distiller.perceptual import distance_of_images, role_of_encoder
 
 __all__ = ["DMD", "DistributionMatching", "matching", "matching_round"]
 
@@ -48,6 +50,13 @@ class DMD:
     a random step, the same for the whole batch, whose estimate is the sample. This is DMD2 without its GAN, which
     distiller.DMD2 has.
 
+    As first published, a student of one step also learns where the teacher's ODE carries a noise:
+
+        loss = distribution matching + regression_weight · distance(G(z), y),   y = ODE(z),
+
+    on pairs (z, y) that are made as in distiller.Reflow when the stage begins. That keeps the student from dropping modes,
+    and to what its teacher reaches. DMD2 leaves it out, and instead lets the critic learn more often.
+
     Args:
         num_steps: evaluations of the student; between two of them its estimate is noised again.
         times: t of each, rising from 0. None = evenly spaced.
@@ -56,9 +65,15 @@ class DMD:
             distillation: nothing keeps the student from the modes alone. An ablation.
         guidance: of the teacher's estimate; the student has it built in and is sampled unguided. None = conditional.
         margin: x_t is at a time uniform in [margin, 1 - margin].
+        regression_weight: of the distance on pairs; 0.25 in the first paper. 0 = disable: no pairs are made.
+        num_pairs: that the student learns from.
+        teacher_steps: of Euler's method, from noise to data, with `guidance`.
+        encoder: compares images, with encoder.LPIPS as in the paper: see distiller.InstaFlow. None = the mean square of the
+            difference.
+        grid: of the encoder's tokens, on each side, where it is these that are compared.
 
     References:
-        Yin et al., One-step diffusion with distribution matching distillation, 2023. arXiv:2311.18828
+        Yin et al., One-step diffusion with distribution matching distillation, 2023 (the regression). arXiv:2311.18828
         Yin et al., Improved distribution matching distillation for fast image synthesis, 2024. arXiv:2405.14867
         Poole et al., DreamFusion: Text-to-3D using 2D diffusion, 2022 (without the critic). arXiv:2209.14988
     """
@@ -72,25 +87,44 @@ class DMD:
     fake_score: bool = True
     guidance: Guidance | None = None
     margin: Annotated[float, Ge(0), Lt(0.5)] = 0.02
+    regression_weight: Annotated[float, Ge(0)] = 0.0
+    num_pairs: Annotated[int, Ge(1)] = 10_000
+    teacher_steps: Annotated[int, Ge(1)] = 50
+    encoder: Encoder | None = None
+    grid: Annotated[int, Ge(1)] = 4
 
     def __post_init__(self) -> None:
         check_times("distiller.DMD", self.num_steps, self.times)
+        if self.regression_weight and self.num_steps > 1:
+            raise ValueError(
+                f"distiller.DMD.regression_weight = {self.regression_weight} compares where a noise leads in one step, but "
+                f"distiller.DMD.num_steps = {self.num_steps}, between which there is fresh noise. Set num_steps = 1, or "
+                "regression_weight = 0."
+            )
 
     def distil(self, method: Regression, composition: Composition) -> Sequence[Round]:
-        teacher = composition.teacher
-        return [matching_round(self, lambda previous: matching(self, method, teacher))]
+        assert composition.teacher  # A stage from scratch is refused.
+        return [matching_round(self, composition, lambda previous: matching(self, method, composition))]
 
 
-def matching_round(part: DMD, start: Callable[[Mapping[str, nn.Module]], Method]) -> Round:
+def matching_round(part: DMD, composition: Composition, start: Callable[[Mapping[str, nn.Module]], Method]) -> Round:
     """The one round, in which the student is sampled in its own steps, unguided."""
     name = "one_step" if part.num_steps == 1 else f"{part.num_steps}_steps"
-    return Round(name=name, start=start, solver=Renoising(num_steps=part.num_steps, times=part.times))
+    make = paired(composition, num_steps=part.teacher_steps, guidance=part.guidance, round_number=0)
+    solver = Renoising(num_steps=part.num_steps, times=part.times)
+    return Round(name=name, start=start, prepare=make if part.regression_weight else None, solver=solver)
 
 
-def matching(part: DMD, base: Regression, teacher: nn.Module) -> DistributionMatching:
+def matching(part: DMD, base: Regression, composition: Composition) -> DistributionMatching:
     """The method, its critic a copy of the student."""
-    critic = {"critic": copy.deepcopy(base.model)} if part.fake_score else {}
-    return DistributionMatching(part=part, roles={"model": base.model, "teacher": teacher, **critic}, base=base)
+    roles = {"model": base.model, "teacher": composition.teacher}
+    if part.fake_score:
+        roles |= {"critic": copy.deepcopy(base.model)}
+    if part.regression_weight:
+        roles |= {"pairs": Pairs(composition, part.num_pairs), **role_of_encoder(composition, part.encoder, part.grid)}
+    return DistributionMatching(
+        part=part, roles=roles, base=base, codec=composition.codec, conditioner=composition.conditioner
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +134,12 @@ class DistributionMatching(Stateless):
     part: DMD
     roles: Mapping[str, nn.Module]
     base: Regression
-    frozen: frozenset[str] = frozenset({"teacher"})
+    codec: CodecModule
+    conditioner: ConditionerModule
+
+    @property
+    def frozen(self) -> frozenset[str]:
+        return frozenset(self.roles) - {"model", "critic"}
 
     def groups(self) -> Mapping[str, Mapping[str, nn.Parameter]]:
         """What the tuner lets learn of the student, and the same of the critic."""
@@ -121,7 +160,10 @@ class DistributionMatching(Stateless):
         return {"denoising": error}
 
     def student_losses(self, batch: Batch) -> dict[str, Tensor]:
-        return {"distribution_matching": self.mismatch(self.sample(batch), batch)}
+        losses = {"distribution_matching": self.mismatch(self.sample(batch), batch)}
+        if not self.part.regression_weight:
+            return losses
+        return {**losses, "regression": self.part.regression_weight * self.regression(batch)}
 
     def denoise(
         self, x_1: Tensor, batch: Batch, taps: Sequence[int] = ()
@@ -146,6 +188,16 @@ class DistributionMatching(Stateless):
 
     def times(self, batch: Batch) -> Float[Tensor, " steps"]:
         return step_times(self.base.loss.path, self.part.num_steps, batch.x_1.device, self.part.times)
+
+    def regression(self, batch: Batch) -> Float[Tensor, ""]:
+        """The mean distance between G(z) and y, of as many pairs (z, y) as a batch has samples."""
+        pairs = self.roles["pairs"]
+        assert isinstance(pairs, Pairs)
+        z, batch = pairs.batch(batch, self.conditioner)
+        x = Renoising(num_steps=1)(self.field("model", batch), z, generator=torch.Generator(z.device))
+        if "encoder" not in self.roles:
+            return (x - batch.x_1).square().mean()
+        return distance_of_images(self.roles["encoder"], self.codec, x, batch.x_1).mean()
 
     def mismatch(self, x: Tensor, batch: Batch) -> Float[Tensor, ""]:
         """A loss whose gradient moves samples x towards the teacher's distribution."""

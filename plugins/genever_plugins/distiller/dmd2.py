@@ -25,8 +25,8 @@ __all__ = ["DMD2"]
 class DMD2:
     """Distribution matching, and a discriminator for what the teacher does not know of the data.
 
-    To distiller.DMD is added a head on the features of a block of the critic, which is shown real and fake samples, both
-    noised. Head and critic learn together, from
+    To distiller.DMD, without its regression on pairs, is added a head on the features of a block of the critic, which is
+    shown real and fake samples, both noised. Head and critic learn together, from
 
         critic: denoising + critic_gan_weight · (adversarial loss of real against fake),
         student: distribution matching + gan_weight · (adversarial loss of fake),
@@ -73,16 +73,16 @@ class DMD2:
         plain = DMD(**{name: getattr(self, name) for name in shared})
         if self.gan_weight == 0:
             return plain.distil(method, composition)
-        teacher = composition.teacher
+        assert composition.teacher  # A stage from scratch is refused.
         tap = self.tap if self.tap is not None else (num_blocks(composition) + 1) // 2
         width = tapped(composition, "distiller.DMD2.tap", [tap]).feature_width
 
         def start(previous: Mapping[str, nn.Module]) -> Method:
             head = composition.build_seeded("discriminator", lambda: Discriminator([width], self.head_width, timed=True))
-            inner = matching(plain, method, teacher)
+            inner = matching(plain, method, composition)
             return AdversarialMatching(part=self, matching=inner, tap=tap, roles={**inner.roles, "discriminator": head})
 
-        return [matching_round(plain, start)]
+        return [matching_round(plain, composition, start)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "distiller.ConsistencyTraining": HUBER,
     "distiller.ECT": HUBER,
     "distiller.LCM": HUBER,
-    "distiller.DMD": {"critic_updates": 2},
+    "distiller.DMD": {"critic_updates": 2, "regression_weight": 0.25, "num_pairs": 10, "teacher_steps": 2},
     "distiller.DMD2": {"critic_updates": 2},
     "distiller.InstaFlow": {"num_pairs": 10, "teacher_steps": 2},
     "distiller.LADD": {"num_synthetic": 6, "head_width": 8, "r1_weight": 10.0},
