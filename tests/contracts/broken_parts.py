@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le
 from genever import testing as toys
 from genever.slots import Measures, Solver
-from genever.training import Composition, Evaluation, Field, Regression, Tuned
+from genever.training import Batch, Composition, Evaluation, Field, Regression, Round, Tuned
 from genever.values import Condition, ConditionSpec, DataSpec, LatentSpec, Samples
 from torch import Tensor, nn
 
@@ -472,6 +472,30 @@ class Stubborn:
     def align(self, method: Regression, composition: Composition) -> Regression:
         nothing: Mapping[str, nn.Parameter] = {}
         return replace(method, learns=nothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growing(Regression):
+    """Its error counts for more from step to step, of which its state says nothing."""
+
+    seen: list[int] = field(default_factory=list)
+
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        self.seen.append(step)
+        return {"loss": len(self.seen) * Regression.losses(self, batch, step)["loss"]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetful:
+    """Where it is resumed it does not know how far it was.
+
+    References:
+        Own work, 2026.
+    """
+
+    def distil(self, method: Regression, composition: Composition) -> Sequence[Round]:
+        given = {"learns": method.learns, "loss": method.loss, "sampler": method.sampler}
+        return [Round(name="only", start=lambda roles: Growing(roles=method.roles, **given))]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 import torch
 from genever.parts import load_catalog
-from genever.testing import Case, Contract, ToyData, ToyEncoder, ToyLearnableCodec, ToyReward, contracts_of, toy_composition
+from genever.testing import (
+    Case,
+    Contract,
+    ToyAverage,
+    ToyData,
+    ToyEncoder,
+    ToyLearnableCodec,
+    ToyReward,
+    contracts_of,
+    toy_composition,
+)
 from genever.training import Composition
 
 CATALOG = load_catalog()
@@ -48,7 +58,6 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "aligner.OnlineDPO": lambda pretrained: {"group_size": 4},
     "aligner.REPA": lambda pretrained: {"projector_width": 16},
     "aligner.REPAE": lambda pretrained: {"projector_width": 16},
-    "aligner.SelfAlignment": lambda pretrained: {"average": part("average.Constant", decay=0.5)},
     "aligner.Together": lambda pretrained: {"aligners": (part("aligner.Dispersive"), part("aligner.IREPA"))},
     "backbone.DiT": lambda pretrained: {"width": 32, "depth": 2, "heads": 2},
     "backbone.Flux": lambda pretrained: {"width": 32, "double_depth": 1, "single_depth": 1, "heads": 2},
@@ -74,12 +83,14 @@ ARGUMENTS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
         "parts": {"toy": ToyData(), "few": ToyData(num_samples=7)},
         "weights": {"toy": 0.5, "few": 0.5},
     },
+    "distiller.ConsistencyDistillation": lambda pretrained: {"average": ToyAverage()},
     "distiller.ConsistencyTraining": lambda pretrained: {"distance": part("distance.Huber")},
     "distiller.ECT": lambda pretrained: {"distance": part("distance.Huber")},
     "distiller.InstaFlow": lambda pretrained: {"encoder": ToyEncoder(), "num_pairs": 20, "teacher_steps": 2},
+    "distiller.LADD": lambda pretrained: {"num_synthetic": 6},
     "distiller.LCM": lambda pretrained: {"distance": part("distance.Huber")},
+    "distiller.ProgressiveDistillation": lambda pretrained: {"start_steps": 8},
     "distiller.Reflow": lambda pretrained: {"num_pairs": 20, "teacher_steps": 2, "num_rounds": 2},
-    "distiller.Shortcut": lambda pretrained: {"average": part("average.Constant", decay=0.5)},
     "encoder.Classifier": lambda pretrained: {"steps": 2, "width": 8},
     "encoder.LPIPS": lambda pretrained: {"path": pretrained.squeezenet, "net": "squeeze"},
     "encoder.Pretrained": lambda pretrained: {"path": pretrained.vision, "height": 4},

@@ -13,6 +13,7 @@ from genever.testing._case import Case, Contract
 from genever.testing._conformance import conformance, contracts_of
 from genever.testing._together import start_together, train_together
 from genever.testing._toy_parts import (
+    ToyAverage,
     ToyBackbone,
     ToyCodec,
     ToyConditioner,
@@ -34,6 +35,7 @@ from genever.testing._toy_stage import take_steps, toy_composition, toy_stage
 __all__ = [
     "Case",
     "Contract",
+    "ToyAverage",
     "ToyBackbone",
     "ToyCodec",
     "ToyConditioner",

@@ -17,6 +17,7 @@ from genever.training import Composition
 __all__ = ["Case", "Contract"]
 
 _TOYS = {
+    "Average": toys.ToyAverage,
     "Backbone": toys.ToyBackbone,
     "Codec": toys.ToyCodec,
     "Conditioner": toys.ToyConditioner,

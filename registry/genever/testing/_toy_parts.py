@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from genever.training import Composition, Field, Tuned
 
 __all__ = [
+    "ToyAverage",
     "ToyBackbone",
     "ToyCodec",
     "ToyConditioner",
@@ -353,6 +354,14 @@ class ToyOptimizer:
 
     def build(self, parameters: Mapping[str, nn.Parameter]) -> Sequence[torch.optim.Optimizer]:
         return [torch.optim.Adam(list(parameters.values()), lr=1e-2)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyAverage:
+    """Half of what it was, half of what the weights are."""
+
+    def decay_at(self, step: int) -> float:
+        return 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

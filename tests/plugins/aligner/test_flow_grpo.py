@@ -311,16 +311,15 @@ def test_grpo_method_state_is_empty_and_loads(toy):
     assert method.state_dict() == {}
 
 
-@pytest.mark.parametrize("variant", ["fast", "mix", "dance"])
+@pytest.mark.parametrize("variant", ["fast", "mix", "dance", "ddpo"])
 def test_grpo_variant_stopped_and_resumed_ends_with_the_same_bits(toy, tmp_path, variant):
     parts = {"aligner": grpo(**VARIANTS[variant])}
     whole, resumed = toy.trained(tmp_path, **parts), toy.trained(tmp_path, stop=2, **parts)
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
-@pytest.mark.parametrize("tuner", [Full(), LoRA(rank=2)])
-def test_grpo_stopped_and_resumed_ends_with_the_same_bits(toy, tmp_path, tuner):
-    parts = {"aligner": grpo(), "tuner": tuner}
+def test_grpo_of_an_adapter_stopped_and_resumed_ends_with_the_same_bits(toy, tmp_path):
+    parts = {"aligner": grpo(), "tuner": LoRA(rank=2)}
     whole, resumed = toy.trained(tmp_path, **parts), toy.trained(tmp_path, stop=2, **parts)
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 

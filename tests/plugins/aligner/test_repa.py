@@ -7,7 +7,6 @@ import torch
 from genever.testing import take_steps
 from genever.training import Composition
 from genever_plugins.aligner.repa import REPA
-from genever_plugins.tuner.full import Full
 from genever_plugins.tuner.lora import LoRA
 from torch import nn
 
@@ -120,8 +119,7 @@ def test_repa_method_state_is_empty_and_loads(toy):
     assert method.state_dict() == {}
 
 
-@pytest.mark.parametrize("tuner", [Full(), LoRA(rank=2)])
-def test_repa_stopped_and_resumed_ends_with_the_same_bits(toy, tmp_path, tuner):
-    parts = {"aligner": repa(stop_step=3), "tuner": tuner}
+def test_repa_of_an_adapter_stopped_and_resumed_ends_with_the_same_bits(toy, tmp_path):
+    parts = {"aligner": repa(stop_step=3), "tuner": LoRA(rank=2)}
     whole, resumed = toy.trained(tmp_path, **parts), toy.trained(tmp_path, stop=2, **parts)
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())

@@ -320,9 +320,3 @@ def test_consistency_distillation_needs_a_start(toy):
 def test_consistency_training_names_the_keys_where_intervals_would_grow():
     with pytest.raises(ValueError, match=r"last_intervals = 4 is less than .*first_intervals = 10\. .* choose 10 or more"):
         ConsistencyTraining(last_intervals=4, distance=Huber())
-
-
-def test_consistency_distillation_stopped_and_resumed_ends_with_the_same_bits(toy, tmp_path):
-    parts = {"distiller": ConsistencyDistillation(average=Constant(decay=0.5)), "start": "fresh"}
-    whole, resumed = toy.trained(tmp_path, **parts), toy.trained(tmp_path, stop=2, **parts)
-    assert all(torch.equal(resumed[name], value) for name, value in whole.items())

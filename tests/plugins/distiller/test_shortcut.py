@@ -97,12 +97,6 @@ def test_shortcut_reports_the_error_of_its_steps(toy):
     assert method.losses(next(composition.feed()), seen)["loss"] == seen["step_error"]
 
 
-def test_shortcut_stopped_and_resumed_ends_with_the_same_bits(toy, tmp_path):
-    parts = {"distiller": shortcut(share=0.5), "conditioner": END, "start": None, "sampler": Uniform()}
-    whole, resumed = toy.trained(tmp_path, **parts), toy.trained(tmp_path, stop=2, **parts)
-    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from genever.runs import RunDirectory
 from genever.testing._contracts._luck import global_luck_untouched
+from genever.testing._toy_parts import ToyAverage
 from genever.testing._toy_stage import take_steps
-from genever.training import Composition, Method, Round
+from genever.training import Composition, Method, Round, Stopped, Trainer
 
-__all__ = ["Built", "begun", "check_groups", "check_luck", "check_repeats", "check_state", "check_steps"]
+__all__ = ["Built", "begun", "check_groups", "check_luck", "check_repeats", "check_resume", "check_state", "check_steps"]
 
 #: Builds a method anew, with the composition that it belongs to.
 Built = Callable[[], tuple[Method, Composition]]
+
+#: Of every round of a run that is stopped within it.
+_STEPS = 3
 
 
 def begun(one: Round, roles: Mapping[str, nn.Module]) -> Method:
@@ -73,6 +81,37 @@ def check_state(build: Built) -> None:
     fresh, _ = build()
     fresh.load_state_dict(state)
     assert set(fresh.state_dict()) == set(state)
+
+
+def check_resume(build: Callable[..., Composition], folder: Path) -> None:
+    """A run that was stopped within its second round, or its only one, ends with the same bits as one that was not.
+
+    Args:
+        build: a composition anew, with these values of its stage.
+        folder: an empty one.
+    """
+    rounds = len(_trained(build, whole := RunDirectory.create(folder, "whole", "0" * 8, {})).rounds())
+    stopped = RunDirectory.create(folder, "stopped", "0" * 8, {})
+    with pytest.raises(Stopped):
+        _trained(build, stopped, stop=_STEPS * (min(rounds, 2) - 1) + 2)
+    _trained(build, stopped)
+    wanted, found = (_saved(run.checkpoint(_STEPS * rounds)) for run in (whole, stopped))
+    assert found.keys() == wanted.keys()
+    differing = [name for name, tensor in wanted.items() if not torch.equal(found[name], tensor)]
+    assert not differing, f"Where it was resumed there are other values in {differing[:3]}."
+
+
+def _trained(build: Callable[..., Composition], run: RunDirectory, stop: int | None = None) -> Composition:
+    """Trains until the end, or until `stop` steps were taken."""
+    composition = build(steps=_STEPS, averages={"toy": ToyAverage()}, sample_images=0, validate_samples=0)
+    asked = iter(range(1, _STEPS * len(composition.rounds()) + 1))
+    Trainer(composition=composition, run=run, should_stop=lambda: next(asked) == stop).train()
+    return composition
+
+
+def _saved(checkpoint: Path) -> dict[str, Tensor]:
+    """Every weight, average and optimizer's tensor that is not the same all along a round."""
+    return {name: tensor for file in checkpoint.glob("*.safetensors") for name, tensor in load_file(file).items()}
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:

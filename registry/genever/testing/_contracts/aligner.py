@@ -27,6 +27,10 @@ def state_survives_a_round_trip(case: Case) -> None:
     _method.check_state(lambda: _aligned(case))
 
 
+def resumed_run_ends_with_the_same_bits(case: Case) -> None:
+    _method.check_resume(lambda **stage: case.composition(aligner=case.part(), **stage), case.folder)
+
+
 def _aligned(case: Case) -> tuple[Method, Composition]:
     composition = case.composition(aligner=case.part())
     (only,) = composition.rounds()

@@ -36,6 +36,10 @@ def state_survives_a_round_trip(case: Case) -> None:
     _method.check_state(lambda: _first_round(case))
 
 
+def resumed_run_ends_with_the_same_bits(case: Case) -> None:
+    _method.check_resume(lambda **stage: case.composition(distiller=case.part(), **stage), case.folder)
+
+
 def every_round_goes_on_from_the_one_before(case: Case) -> None:
     composition = case.composition(distiller=case.part())
     roles = {}

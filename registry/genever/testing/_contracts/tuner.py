@@ -25,6 +25,10 @@ def steps_are_the_same_bits_again(case: Case) -> None:
     _method.check_repeats(lambda: _tuned(case))
 
 
+def resumed_run_ends_with_the_same_bits(case: Case) -> None:
+    _method.check_resume(lambda **stage: case.composition(tuner=case.part(), **stage), case.folder)
+
+
 def what_learns_is_named_after_the_model(case: Case) -> None:
     composition = _composition(case)
     held = {f"model.{name}": id(p) for name, p in composition.model.named_parameters()}
