@@ -10,6 +10,7 @@ from genever.slots import Guidance, Reward, Solver, StochasticSolver
 from genever.training import Composition, Method, Regression
 
 from genever_plugins.aligner.group_relative_policy import GroupRelativePolicy
+from genever_plugins.aligner.groups import check_whole_groups
 
 __all__ = ["FlowGRPO"]
 
@@ -35,7 +36,7 @@ class FlowGRPO:
     Args:
         reward: scores images; conditions are those of the training data, with none dropped.
         solver: of the rollouts; fewer steps than samples are made with will do.
-        group_size: images of one condition; groups lie within a micro-batch, so it divides train.batch_size / accumulate.
+        group_size: images of one condition; groups lie whole in a micro-batch of a process, so it divides its size.
         same_noise: whether a group starts from the same noise, so that its images differ by the noise of the steps alone.
         num_updates: optimizer steps over each rollout. 1 = strictly on-policy, where ρ is 1 and nothing is clipped.
         step_share: share of the noisy steps that is learned from, drawn anew in each training step, for all images. 1 = all.
@@ -70,7 +71,7 @@ class FlowGRPO:
     guidance: Guidance | None = None
 
     def align(self, method: Regression, composition: Composition) -> Method:
-        self._check_groups(composition)
+        check_whole_groups(self, composition)
         reference = {"reference": composition.tuned.reference()} if self.kl_weight else {}
         return GroupRelativePolicy(
             part=self,
@@ -82,15 +83,6 @@ class FlowGRPO:
             codec=composition.codec,
             reward=self.reward.build(composition),
         )
-
-    def _check_groups(self, composition: Composition) -> None:
-        stage = composition.stage
-        if stage.batch_size % (self.group_size * stage.accumulate):
-            raise ValueError(
-                f"train.batch_size = {stage.batch_size} in train.accumulate = {stage.accumulate} parts does not hold whole "
-                f"groups of aligner.FlowGRPO.group_size = {self.group_size} images. Choose a batch size that is a multiple "
-                f"of {self.group_size * stage.accumulate}."
-            )
 
     def _noisy_solver(self) -> StochasticSolver:
         solver = cast(StochasticSolver, self.solver)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from genever_plugins.aligner.preferences import repeated
 
-__all__ = ["GroupSampler", "Groups", "Losses", "group_sampler", "updates_on_groups"]
+__all__ = ["GroupSampler", "Groups", "Losses", "check_whole_groups", "group_sampler", "updates_on_groups"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +78,11 @@ class Grouping(Protocol):
     def guidance(self) -> Guidance | None: ...
 
 
-def group_sampler(part: Grouping, composition: Composition) -> GroupSampler:
-    """A sampler of an aligner's groups, which lie whole in every micro-batch.
+def check_whole_groups(part: Grouping, composition: Composition) -> None:
+    """An aligner's groups lie whole in every micro-batch of every process.
 
     Raises:
-        ValueError: the groups do not fit the batch.
+        ValueError: they do not fit the batch.
     """
     stage, size = composition.stage, part.group_size
     parts = stage.accumulate * composition.world.size
@@ -92,8 +92,17 @@ def group_sampler(part: Grouping, composition: Composition) -> GroupSampler:
             f"groups of aligner.{type(part).__name__}.group_size = {size} images. "
             f"Choose a batch size that is a multiple of {size * parts}."
         )
+
+
+def group_sampler(part: Grouping, composition: Composition) -> GroupSampler:
+    """A sampler of an aligner's groups.
+
+    Raises:
+        ValueError: the groups do not fit the batch.
+    """
+    check_whole_groups(part, composition)
     return GroupSampler(
-        size=size,
+        size=part.group_size,
         solver=part.solver or composition.solver,
         guidance=part.guidance,
         composition=composition,

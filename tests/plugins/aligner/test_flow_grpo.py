@@ -8,6 +8,7 @@ import pytest
 import torch
 from genever.command import main
 from genever.testing import take_steps
+from genever.training import World
 from genever_plugins.aligner.advantages import advantages
 from genever_plugins.aligner.flow_grpo import FlowGRPO
 from genever_plugins.aligner.group_relative_policy import drawn_share
@@ -277,6 +278,10 @@ def test_grpo_moves_a_gaussian_towards_what_is_rewarded(toy):
 def test_grpo_names_the_keys_where_groups_do_not_fit_the_batch(toy):
     with pytest.raises(ValueError, match=r"train.batch_size = 32 .*aligner.FlowGRPO.group_size = 12 .* multiple of 12"):
         composed(toy, grpo(group_size=12))
+    composition = toy.compose(aligner=grpo(group_size=32), batch_size=32)
+    composition.world = World(rank=0, size=2)
+    with pytest.raises(ValueError, match=r"in 2 parts \(train.accumulate times processes\) .* multiple of 64"):
+        composition.rounds()
 
 
 @pytest.mark.parametrize(

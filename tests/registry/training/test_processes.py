@@ -34,19 +34,12 @@ DiT.width         = 16
 DiT.depth         = 2
 DiT.heads         = 2
 """
+#: One of each kind; tests/plugins/test_processes.py has toys of all of them.
 METHODS = {
     "plain": "train.accumulate = 2",
-    "dmd": "train.distiller = @DMD()\nDMD.critic_updates = 2",
-    "progressive": "train.distiller = @ProgressiveDistillation()\nProgressiveDistillation.start_steps = 4",
     "dreambooth": "train.tuner = @DreamBooth()\nDreamBooth.labels = (0, 1, 2)\nDreamBooth.num_prior = 6",
     "ladd": "train.accumulate = 2\ntrain.distiller = @LADD()\nLADD.num_synthetic = 6\nLADD.head_width = 16\n"
     "LADD.r1_weight = 10.0",
-    "scm": "train.distiller = @SCM()\nSCM.warmup_steps = 2",
-    "grpo": "train.aligner = @FlowGRPO()\nFlowGRPO.reward = @Ink()\nFlowGRPO.solver = @RandomWindow()\n"
-    "RandomWindow.solver = @FlowSDE()\nRandomWindow.size = 2\nRandomWindow.within = 1.0\nFlowSDE.num_steps = 4\n"
-    "FlowGRPO.group_size = 4\nFlowGRPO.same_noise = True",
-    "reward": "train.data = @Candidates()\nCandidates.data = @Digits()\n"
-    "train.aligner = @BradleyTerry()\nBradleyTerry.utility = @Ink()",
     "terms": "train.accumulate = 2\ntrain.aligner = @Together()\nTogether.aligners = [@Dispersive(), @SelfAlignment()]\n"
     "Dispersive.tap = 1\nSelfAlignment.tap = 1\nSelfAlignment.teacher_tap = 2\naverage.Constant.decay = 0.5",
 }

@@ -1,4 +1,4 @@
-"""Every distiller trains in two processes as it does in one."""
+"""Every aligner, distiller and tuner trains in two processes as it does in one."""
 
 from __future__ import annotations
 
@@ -10,27 +10,23 @@ from typing import Any
 
 import pytest
 import torch
-from genever.parts import load_catalog
 from genever.runs import RunDirectory
 from genever.training import World, load_model_state
 
 SCRIPT = Path(__file__).with_name("ranks.py")
-DISTILLERS = [name for name in load_catalog().names() if name.startswith("distiller.")]
-
-Runs = tuple[RunDirectory, RunDirectory]
+RANKS: dict[str, Any] = runpy.run_path(str(SCRIPT))
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """What one process left of each distiller, and what two did: they are started once for all."""
+    """What one process left of each method, and what two did: they are started once for all."""
     one, two = (tmp_path_factory.mktemp(name) for name in ("one", "two"))
     for folder in (one, two):
-        for name in DISTILLERS:
+        for name in RANKS["METHODS"]:
             RunDirectory.create(folder, "toy", "0" * 8, {}).path.rename(folder / name)
     ranks = [subprocess.Popen([sys.executable, SCRIPT, str(rank), "2", two], stderr=subprocess.PIPE) for rank in range(2)]
     try:
-        script: dict[str, Any] = runpy.run_path(str(SCRIPT))
-        script["train_all"](one, World())
+        RANKS["train_all"](one, World())
         said = [rank.communicate(timeout=300)[1].decode() for rank in ranks]
     finally:
         for rank in ranks:
@@ -39,8 +35,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return one, two
 
 
-@pytest.mark.parametrize("name", DISTILLERS)
-def test_two_processes_distil_as_one_does(name: str, folders: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("name", RANKS["METHODS"])
+def test_two_processes_train_as_one_does(name: str, folders: tuple[Path, Path]) -> None:
     one, two = (RunDirectory(folder / name) for folder in folders)
     assert one.saved_steps() == two.saved_steps() != []
     ours, theirs = (load_model_state(run, run.saved_steps()[-1], None) for run in (two, one))
@@ -49,7 +45,16 @@ def test_two_processes_distil_as_one_does(name: str, folders: tuple[Path, Path])
     assert terms(two) == pytest.approx(terms(one), rel=1e-3, abs=1e-5)
 
 
-def terms(run: RunDirectory) -> list[float]:
-    """Every term of every step that was logged."""
-    names = ("model/", "critic/", "discriminator/")
-    return [line[key] for line in run.read_metrics() for key in sorted(line) if key.startswith(names) and "norm" not in key]
+#: What is logged that is no mean over samples: of it the mean over processes tells something else.
+NO_MEANS = ("grad_norm", "ratio_error", "score_std")
+
+
+def terms(run: RunDirectory) -> dict[str, float]:
+    """Every term of every step that was logged, of every group."""
+    steps = [line for line in run.read_metrics() if "model/lr" in line]
+    return {
+        f"{key} of step {line['step']}": line[key]
+        for line in steps
+        for key in line
+        if "/" in key and not key.endswith(NO_MEANS)
+    }
