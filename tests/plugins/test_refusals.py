@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from genever.command._preflight import build_report
 from genever.language import UserError, check, read, resolve
-from genever.parts import load_catalog
+from genever.parts import Catalog, load_catalog
+from genever.runs import RunDirectory
 from PIL import Image
 
 CATALOG = load_catalog()
@@ -34,6 +36,13 @@ Buckets.multiple = 8
 ImageFolder.path = 'pictures'
 ImageFolder.height = 16
 ImageFolder.width = 16
+"""
+INVERTED = """
+train.start = 'd/shapes'
+train.steps = 3
+train.tuner = @TextualInversion()
+TextualInversion.placeholder = 'circle'
+TextualInversion.init = 'square'
 """
 
 BY_READING: Mapping[str, tuple[str, str]] = {
@@ -112,6 +121,17 @@ BY_BUILDING: Mapping[str, tuple[str, str]] = {
     "bucket that is too large": (SMALL + BUCKETS + "Buckets.sizes = [(64, 64)]\n", "which has more than 256 pixels"),
 }
 
+#: A stranger's backbone that says nothing of forward mode.
+BACKWARD = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True, kw_only=True)
+class BackwardAlone:
+    provides = ("classes", "numbers")
+
+    def build(self, latent, condition): ...
+"""
+
 Written = Callable[[str], Path]
 
 
@@ -130,8 +150,8 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Written:
     return write
 
 
-def errors(file: Path) -> list[str]:
-    return [one.message for one in check(read(file, catalog=CATALOG), CATALOG) if one.level == "error"]
+def errors(file: Path, catalog: Catalog = CATALOG) -> list[str]:
+    return [one.message for one in check(read(file, catalog=catalog), catalog) if one.level == "error"]
 
 
 @pytest.mark.parametrize("mistake", BY_READING)
@@ -170,3 +190,27 @@ def test_mistake_is_refused_when_it_is_built(mistake: str, written: Written, tmp
         build_report(resolve(config, CATALOG), CATALOG, tmp_path / "runs")
     assert reason in str(refused.value)
     assert str(refused.value).startswith("experiments/d/x.gin:")
+
+
+@pytest.mark.parametrize("distiller", ["MeanFlow", "SCM"])
+def test_exact_derivative_of_a_backbone_without_forward_mode_is_refused_when_it_is_read(
+    distiller: str, written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "backward_alone.py").write_text(BACKWARD)
+    monkeypatch.syspath_prepend(tmp_path)
+    catalog = replace(CATALOG, targets={**CATALOG.targets, "backbone.BackwardAlone": "backward_alone:BackwardAlone"})
+    file = written(DIGITS.replace("@DiT", "@BackwardAlone") + AFTER.replace("MeanFlow", distiller))
+    assert any(f"{distiller} needs a backbone that provides 'forward_mode'" in message for message in errors(file, catalog))
+    file.write_text(file.read_text() + f"{distiller}.derivative = 'finite_differences'\n")
+    assert not errors(file, catalog)
+
+
+def test_inverted_word_that_a_run_has_learned_is_refused_when_it_is_built(
+    written: Written, freeze: Callable[..., RunDirectory], tmp_path: Path
+) -> None:
+    start = freeze(tmp_path / "experiments/d/shapes.gin", tmp_path / "runs")
+    start.write_facts({**start.facts, "status": "finished"})
+    config = read(written(INVERTED), catalog=CATALOG)
+    assert config.start is not None
+    with pytest.raises(UserError, match=r"^experiments/d/x\.gin:.*placeholder = 'circle' is a word that the model knows"):
+        build_report(resolve(config, CATALOG), CATALOG, tmp_path / "runs")

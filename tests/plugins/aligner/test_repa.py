@@ -81,6 +81,18 @@ def test_repa_learns_the_projector_with_the_model_and_never_the_encoder(toy):
     assert method.frozen == {"encoder"}
 
 
+def test_repa_term_is_the_weighed_negated_mean_cosine_of_its_tap_projected(toy):
+    composition, method = composed(toy, repa(weight=0.7, tap=2))
+    batch, seen = next(composition.feed()), []
+    composition.model.network.blocks[1].register_forward_hook(lambda block, inputs, output: seen.append(output))
+    found = method.losses(batch, 0)["alignment"]
+    projected, targets = method.roles["projector"](*seen), method.roles["encoder"](batch.images)
+    lengths = projected.square().sum(2).sqrt() * targets.square().sum(2).sqrt()
+    cosines = (projected * targets).sum(2) / lengths
+    assert cosines.std() > 0.05
+    torch.testing.assert_close(found, -0.7 * cosines.mean())
+
+
 def test_repa_term_is_minus_its_weight_where_features_agree_at_any_scale(toy):
     composition, method = composed(toy, repa(weight=0.7))
     batch = next(composition.feed())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
 
 import pytest
 import torch
@@ -28,13 +29,15 @@ def test_dmd2_without_its_discriminator_is_dmd_to_the_bit(toy):
     assert take_steps(plain, one, 3) == take_steps(without, other, 3)
 
 
-def test_dmd2_adds_to_the_losses_of_dmd(toy):
-    composition, method = distilled(toy)
+@pytest.mark.parametrize(("adversarial", "told_apart", "fooled"), [("logistic", 2 * log(2), log(2)), ("hinge", 2, 0)])
+def test_dmd2_adds_to_the_losses_of_dmd_what_a_head_without_an_opinion_is_worth(toy, adversarial, told_apart, fooled):
+    composition, method = distilled(toy, DMD2(adversarial=adversarial, critic_gan_weight=0.2, gan_weight=0.3))
     batch, plain = next(composition.feed()), method.matching
     critic, student = method.critic_losses(batch), method.student_losses(batch)
     assert critic["denoising"].equal(plain.critic_losses(batch)["denoising"])
-    assert critic["discriminator"].item() == pytest.approx(1e-2 * 2 * 0.693147, rel=1e-4)
+    assert critic["discriminator"].item() == pytest.approx(0.2 * told_apart)
     assert student["distribution_matching"].equal(plain.student_losses(batch)["distribution_matching"])
+    assert student["adversarial"].item() == pytest.approx(0.3 * fooled)
 
 
 @pytest.mark.parametrize("tuner", [None, LoRA(rank=2)])

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from genever.testing import ToyCodec, take_steps
 from genever.training import normal_of_numbers
 from genever_plugins.conditioner.classes import Classes
 from genever_plugins.distiller.ladd import LADD
@@ -33,6 +34,25 @@ def learn(method, group, losses, batch):
             parameter.requires_grad_(id(parameter) in learning)
     sum(losses(batch).values()).backward()
     return {role for role, module in method.roles.items() if any(p.grad is not None for p in module.parameters())}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undecodable(ToyCodec):
+    """Its latents cannot be decoded."""
+
+    def build(self, data):
+        module = ToyCodec.build(self, data)
+        module.decode = lambda latents: pytest.fail("latents were decoded")
+        return module
+
+
+@pytest.mark.parametrize("num_synthetic", [0, 6])
+def test_ladd_never_leaves_latent_space(toy, num_synthetic):
+    composition, method = distilled(toy, LADD(num_synthetic=num_synthetic, head_width=16), codec=Undecodable())
+    seen = take_steps(method, composition, 1)
+    assert {"discriminator/adversarial", "model/adversarial"} <= set(seen)
+    with pytest.raises(pytest.fail.Exception):
+        composition.codec.decode(next(composition.feed()).x_1)
 
 
 def test_ladd_student_learns_through_its_frozen_teacher(toy):

@@ -9,6 +9,7 @@ from genever.testing import ToyData, ToyGuidance, ToySolver, take_steps, toy_sta
 from genever.training import Draws, Stopped, Trainer, compose, sample
 from genever_plugins.aligner.flow_grpo import FlowGRPO
 from genever_plugins.conditioner.text import Text
+from genever_plugins.data.captioned import Captioned
 from genever_plugins.distiller.dmd import DMD
 from genever_plugins.optimizer.adamw import AdamW
 from genever_plugins.reward.ink import Ink
@@ -16,6 +17,7 @@ from genever_plugins.solver.flow_sde import FlowSDE
 from genever_plugins.tuner.dream_booth import FIRST, DreamBooth
 from genever_plugins.tuner.full import Full
 from genever_plugins.tuner.lora import LoRA
+from genever_plugins.tuner.textual_inversion import TextualInversion
 
 BOOTH = {"labels": (0, 2), "num_prior": 9}
 
@@ -29,11 +31,15 @@ def started(composition):
     return composition.rounds()[0].start({})
 
 
-def prior_of(composition):
-    """The prior of a round that begins."""
+def begun(composition):
+    """The method of a round that begins, with its prior."""
     method = started(composition)
     composition.rounds()[0].prepare(method)
-    return method.roles["prior"]
+    return method
+
+
+def prior_of(composition):
+    return begun(composition).roles["prior"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +141,20 @@ def test_dream_booth_asks_by_captions_where_the_model_reads_them(toy):
     composition = toy.compose(data=ToyData(), start="toy", tuner=part, conditioner=conditioner)
     asked = replace(composition.data.fetch(range(3)), captions=("a low one", "a high one", "a low one"))
     assert torch.equal(prior_of(composition).cond, composition.conditioner.prepare(asked))
+
+
+def test_dream_booth_around_an_inversion_trains_its_vectors_alone_beside_the_same_prior(toy):
+    asked = {"captions": ("a low one", "a high one"), "num_prior": 4}
+    parts = {"start": "toy", "conditioner": Text(width=8, heads=2, max_length=6), "batch_size": 8}
+    word = TextualInversion(placeholder="<thing>", init="low")
+    things = Captioned(data=ToyData(), captions=("a <thing>", "one <thing> of many"))
+    composition = toy.compose(data=things, tuner=DreamBooth(tuner=word, **asked), **parts)
+    plain = toy.compose(data=ToyData(), tuner=DreamBooth(tuner=Full(), **asked), **parts)
+    before = {name: one.clone() for name, one in composition.model.state_dict().items()}
+    seen, wanted = (take_steps(begun(one), one)["model/prior"] for one in (composition, plain))
+    after = composition.model.state_dict()
+    assert {name for name, one in before.items() if not torch.equal(after[name], one)} == {"conditioner.added"}
+    assert seen[0] == wanted[0] > 0
 
 
 def test_dream_booth_keeps_what_its_tuner_does(toy):
