@@ -29,7 +29,7 @@ def part(name: str, **given: Any) -> Any:
 class Sized(ToyData):
     """Its images are square, wide and high in turn."""
 
-    def build(self, split: Literal["train", "validation"]) -> Dataset:
+    def build(self, split: Literal["train", "validation"]) -> Any:
         return SizedDataset(ToyData.build(self, split))
 
 
