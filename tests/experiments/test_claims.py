@@ -101,6 +101,22 @@ def test_preference_is_the_share_of_samples_that_are_better(claims: Any, tmp_pat
     assert measured._preferred(tmp_path / "d/ours", Path("other"), "@Ink()") == 6 / 8
 
 
+@pytest.mark.parametrize(
+    ("side", "said"),
+    [
+        ("{stage: plain, preferd_to: other}", r"row\.method has preferd_to\. A side may have average_length, by,"),
+        ("{stage: several}", r"row\.method is of several, which has several runs of each seed\. Only ranked_by"),
+        ("{stage: plain, naming: {A.run: nothing}}", r"row\.method is of a stage 'nothing' that there is not"),
+    ],
+)
+def test_side_that_cannot_be_measured_is_refused(claims: Any, tmp_path: Path, side: str, said: str) -> None:
+    several = "- {name: several, experiment: digits/pretrain.gin, vary: {grid: {AdamW.lr: [1, 2]}}}\nclaims:"
+    text = LEARNED.replace("claims:", several).replace("method: learned", f"method: {side}")
+    (tmp_path / "claims.yaml").write_text(text)
+    with pytest.raises(claims.Wrong, match=said):
+        claims.read_plan(tmp_path / "claims.yaml")
+
+
 @pytest.fixture
 def halved(tmp_path: Path) -> RunDirectory:
     """A run with a checkpoint in the middle and at the end of its first round, and at the end of its third."""

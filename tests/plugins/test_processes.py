@@ -45,6 +45,7 @@ def test_two_processes_train_as_one_does(name: str, folders: tuple[Path, Path]) 
     assert ours.keys() == theirs.keys()
     apart = torch.cat([(ours[key] - theirs[key]).flatten() for key in theirs])
     assert apart.norm() < 1e-4 * torch.cat([one.flatten() for one in theirs.values()]).norm()
+    assert terms(one)
     assert terms(two) == pytest.approx(terms(one), rel=1e-3, abs=1e-5)
 
 

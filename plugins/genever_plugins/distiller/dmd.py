@@ -55,7 +55,7 @@ class DMD:
         loss = distribution matching + regression_weight · distance(G(z), y),   y = ODE(z),
 
     on pairs (z, y) that are made as in distiller.Reflow when the stage begins. That keeps the student from dropping modes,
-    and to what its teacher reaches. DMD2 leaves it out, and instead lets the critic learn more often.
+    and from being better than its teacher. DMD2 leaves it out, and instead lets the critic learn more often.
 
     Args:
         num_steps: evaluations of the student; between two of them its estimate is noised again.
@@ -79,7 +79,7 @@ class DMD:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.gaussian")
+    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.gaussian", "encoder.differentiable | self.encoder=None")
 
     num_steps: Annotated[int, Ge(1)] = 1
     times: Sequence[Annotated[float, Ge(0), Lt(1)]] | None = None
@@ -100,6 +100,12 @@ class DMD:
                 f"distiller.DMD.regression_weight = {self.regression_weight} compares where a noise leads in one step, but "
                 f"distiller.DMD.num_steps = {self.num_steps}, between which there is fresh noise. Set num_steps = 1, or "
                 "regression_weight = 0."
+            )
+
+        if self.encoder is not None and not self.regression_weight:
+            raise ValueError(
+                "distiller.DMD.encoder compares images of pairs, of which distiller.DMD.regression_weight = 0 makes none. "
+                "Set a weight, such as 0.25, or leave the encoder out."
             )
 
     def distil(self, method: Regression, composition: Composition) -> Sequence[Round]:

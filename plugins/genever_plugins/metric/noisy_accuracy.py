@@ -44,14 +44,13 @@ class NoisyAccuracy:
         samples, composition = evaluation.real(), evaluation.composition
         assert samples.labels is not None
         reader = LabelReader(model=evaluation.model, composition=composition)
-        images, labels = samples.images.to(evaluation.device), samples.labels.to(evaluation.device)
         x_0, path = evaluation.noise(len(samples)), composition.loss.path
         found = dict[str, float]()
         for place in PLACES:
             t = path.start + place / 100 * (path.stop - path.start)
-            parts = zip(images.split(BATCH_SIZE), x_0.split(BATCH_SIZE), strict=True)
-            guesses = torch.cat([reader(*_noised(composition, *part, t)).argmax(1) for part in parts])
-            found[f"accuracy_{place}"] = (guesses == labels).double().mean().item()
+            parts = zip(samples.images.split(BATCH_SIZE), x_0.split(BATCH_SIZE), strict=True)
+            guesses = torch.cat([reader(*_noised(composition, *part, t)).argmax(1).cpu() for part in parts])
+            found[f"accuracy_{place}"] = (guesses == samples.labels).double().mean().item()
         return found
 
     def protocol(self, evaluation: Evaluation) -> str:
@@ -61,6 +60,7 @@ class NoisyAccuracy:
 
 def _noised(composition: Composition, images: Tensor, x_0: Tensor, t: float) -> tuple[Tensor, Float[Tensor, " batch"]]:
     """Their latents on the way at t, and t for each."""
-    path, times = composition.loss.path, torch.full((len(images),), t, device=images.device)
+    images, x_0, path = images.to(composition.device), x_0.to(composition.device), composition.loss.path
+    times = torch.full((len(images),), t, device=images.device)
     wide = times.view(-1, 1, 1, 1)
     return path.alpha(wide) * composition.codec.encode(images, torch.zeros_like(x_0)) + path.sigma(wide) * x_0, times

@@ -44,7 +44,7 @@ class LoRA:
             block; '*' stands for any text. None = the linear layers of attention and MLP, as the official DiT and diffusers
             name them; a U-Net draws much of what it draws by others, such as 'conv1' and 'conv2'.
         rank_stabilised: scale by alpha / √rank instead.
-        init: A ~ U(-1/√in, 1/√in) ('kaiming'), or N(0, 1/rank²) ('gaussian').
+        init: A ~ U(-1/√in, 1/√in) ('kaiming'; of a convolution, in · kernel area), or N(0, 1/rank²) ('gaussian').
 
     References:
         Hu et al., LoRA: Low-rank adaptation of large language models, 2021. arXiv:2106.09685
@@ -82,7 +82,7 @@ class LoRA:
 
     def _targeted(self, network: nn.Module) -> list[str]:
         """The full names of the layers that get an adapter."""
-        layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+        layers = [name for name, module in network.named_modules() if _takes_adapter(module)]
         patterns = _ATTENTION_AND_MLP if self.targets is None else tuple(self.targets)
         matched = {pattern: [name for name in layers if _matches(name, pattern)] for pattern in patterns}
         missing = [pattern for pattern, names in matched.items() if not names]
@@ -136,6 +136,11 @@ def _export(network: nn.Module, config: LoraConfig, folder: Path) -> None:
 @torch.no_grad()
 def _merge(tuner: LoraModel) -> None:
     tuner.merge_and_unload()
+
+
+def _takes_adapter(layer: nn.Module) -> bool:
+    """Whether peft can merge an adapter into it: of a convolution in groups it cannot."""
+    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         bouts = answers.read(entries)
     if not bouts:
         raise UserError(f"nobody has compared these runs yet in {answers.file}. Add --page, --by or --metric.")
-    _print(bouts, _short(entries, alone=not arguments.json), by, consistency, as_json=arguments.json)
+    _print(bouts, _short(entries, brief=not arguments.json), by, consistency, as_json=arguments.json)
     return 0
 
 
@@ -97,14 +97,14 @@ def _entries(arguments: argparse.Namespace) -> dict[str, RunDirectory]:
     return entries
 
 
-def _short(entries: Mapping[str, RunDirectory], *, alone: bool) -> dict[str, str]:
+def _short(entries: Mapping[str, RunDirectory], *, brief: bool) -> dict[str, str]:
     """The runs' names.
 
     Args:
-        alone: the experiment's name will do where no other run has it.
+        brief: the experiment's name will do where no other run has it.
     """
     names = {entry: str(run.facts.get("experiment", "")) for entry, run in entries.items()}
-    enough = [name for name in names.values() if alone and [*names.values()].count(name) == 1]
+    enough = [name for name in names.values() if brief and [*names.values()].count(name) == 1]
     return {
         entry: name if name in enough else f"{name}/{entries[entry].path.resolve().name}" for entry, name in names.items()
     }

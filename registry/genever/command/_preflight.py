@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import resource
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genever.errors import COMMAND_LINE, Place, UserError
+from genever.errors import Place, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -31,24 +32,31 @@ def build_before_queue(
     resolved: Resolved,
     catalog: Catalog,
     root: Path,
+    num_processes: int,
     *,
     planned: Mapping[str, Config] | None = None,
-    asked: Place | None = None,
+    home: Callable[[Place], Place] | None = None,
 ) -> None:
     """Finds what only built networks can tell, before a job waits for a place to find it.
 
+    What cannot be built without memory, for whatever reason, is said and left to the job.
+
     Args:
         root: where the runs are that parts may name.
-        planned: what composes those that are not there yet.
-        asked: where what is wrong stands, unless it is in a gin file. None = on the command line.
+        num_processes: that are to train together.
+        planned: what composes the runs that are not there yet.
+        home: where that stands which is not in a gin file. None = on the command line.
 
     Raises:
         UserError: a part refuses what it is handed.
     """
     try:
-        _built(resolved, catalog, root, planned or {}, asked)
+        _built(resolved, catalog, root, planned or {}, num_processes, home)
     except UserError as error:
         raise UserError(f"{error} Nothing was submitted; --no-build leaves this to the job.") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        print(f"{resolved.name} was not built before, which its parts do not bear: {reason}", file=sys.stderr, flush=True)
 
 
 def build_report(resolved: Resolved, catalog: Catalog, root: Path) -> list[str]:
@@ -60,7 +68,7 @@ def build_report(resolved: Resolved, catalog: Catalog, root: Path) -> list[str]:
     Raises:
         UserError: a part refuses what it is handed.
     """
-    stage, composition, method = _built(resolved, catalog, root, {}, None)
+    stage, composition, method = _built(resolved, catalog, root, {}, 1, None)
     latent, rounds = composition.latent, composition.rounds()
     lines = [f"latents    {latent.channels} x {latent.height} x {latent.width}"]
     lines += [f"rounds     {len(rounds)} of {stage.steps} steps"] if len(rounds) > 1 else []
@@ -75,18 +83,23 @@ def build_report(resolved: Resolved, catalog: Catalog, root: Path) -> list[str]:
 
 
 def _built(
-    resolved: Resolved, catalog: Catalog, root: Path, planned: Mapping[str, Config], asked: Place | None
+    resolved: Resolved,
+    catalog: Catalog,
+    root: Path,
+    planned: Mapping[str, Config],
+    num_processes: int,
+    home: Callable[[Place], Place] | None,
 ) -> tuple[Stage, Composition, Method]:
     """The stage and its first method, without their memory."""
     import torch
 
     from genever.execution import RunsUnder
     from genever.language import build
-    from genever.training import compose
+    from genever.training import World, compose
 
-    with _refusals_told(resolved, asked):
-        stage = build(resolved.text, catalog)
-        composition = compose(stage, device=torch.device("meta"), runs=RunsUnder(root, catalog, planned))
+    with _refusals_told(resolved, home):
+        stage, runs = build(resolved.text, catalog), RunsUnder(root, catalog, planned)
+        composition = compose(stage, device=torch.device("meta"), runs=runs, world=World(size=num_processes))
         return stage, composition, composition.rounds()[0].start({})
 
 
@@ -143,7 +156,7 @@ def preflight(resolved: Resolved, catalog: Catalog, device: torch.device, root: 
 
 
 @contextmanager
-def _refusals_told(resolved: Resolved, asked: Place | None = None) -> Iterator[None]:
+def _refusals_told(resolved: Resolved, home: Callable[[Place], Place] | None = None) -> Iterator[None]:
     """What is wrong with the stage, rather than with the program, is said in a sentence that begins with its place."""
     import torch
 
@@ -154,8 +167,7 @@ def _refusals_told(resolved: Resolved, asked: Place | None = None) -> Iterator[N
         yield
     except (ValueError, OSError) as error:
         place = place_named(str(error), resolved.json)
-        if asked and (place is None or place.file == COMMAND_LINE):
-            place = asked
+        place = home(place) if home and place else place
         raise UserError(f"{place}: {error}" if place else str(error)) from error
     except torch.OutOfMemoryError as error:
         raise UserError(

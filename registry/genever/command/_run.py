@@ -26,10 +26,12 @@ def run(arguments: argparse.Namespace) -> int:
     file, root = Path(arguments.file), Path(arguments.root)
     profile = asked_profile(arguments, file)
     catalog, resolved = read_experiment(arguments)
+    if resolved.note:
+        raise UserError(resolved.note)
     if profile and not arguments.no_build:
         from genever.command._preflight import build_before_queue
 
-        build_before_queue(resolved, catalog, root)
+        build_before_queue(resolved, catalog, root, profile.num_processes)
     directory = create_run(resolved, root, surroundings(catalog, file.parent))
     try:
         if profile is None:

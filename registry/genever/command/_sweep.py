@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--build",
         action=argparse.BooleanOptionalAction,
-        help="build a run of each new stage, without its memory (default: before anything is submitted)",
+        help="build new runs without their memory, one with each value that varies (default: before anything is submitted)",
     )
     parser.add_argument("--dry-run", action="store_true", help="show every run and what it would cost; submit nothing")
     parser.add_argument("--json", action="store_true", help="with --dry-run: answer in JSON, for scripts")
@@ -105,14 +105,14 @@ def _build(prepared: Prepared) -> None:
     Raises:
         UserError: a part refuses what it is handed.
     """
-    stages, catalog = prepared.new_stages, prepared.composer.catalog
-    if prepared.missing or not stages:
+    if prepared.missing or not prepared.examples:
         return
     from genever.command._preflight import build_before_queue
 
-    for stage in stages:
-        resolved, root = resolve(prepared.examples[stage.name], catalog), prepared.directory.root
-        build_before_queue(resolved, catalog, root, planned=prepared.planned, asked=stage.place)
+    catalog, root, planned = prepared.composer.catalog, prepared.directory.root, prepared.planned
+    for one in prepared.examples:
+        num = prepared.profiles[one.stage].num_processes
+        build_before_queue(resolve(one.config, catalog), catalog, root, num, planned=planned, home=one.origin.of)
 
 
 def _drive(prepared: Prepared, sweep: SweepDirectory, submitter: Submitter) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import torch
 import torch.distributed as dist
 
-from genever.errors import UserError
+from genever.errors import COMMAND_LINE, UserError
 from genever.execution._heartbeat import Heartbeat, beating
 from genever.execution._last_words import give_room, keep_room
 from genever.execution._open import RunsUnder, Start
@@ -120,7 +120,9 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
 def _with_place(refusal: str, run: RunDirectory) -> str:
     """What a part refuses, after the line of the experiment where it was said."""
     place = place_named(refusal, run.origins.read_text(encoding="utf-8")) if run.origins.is_file() else None
-    return f"{place}: {refusal}" if place else refusal
+    # A sweep binds what nobody has said on a command line.
+    is_said = place and not (place.file == COMMAND_LINE and "sweep" in run.facts)
+    return f"{place}: {refusal}" if is_said else refusal
 
 
 def _judged(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:

@@ -106,6 +106,7 @@ class RunsUnder:
 
     def open(self, name: RunName, device: torch.device) -> Composition:
         if name in self.planned:
+            assert device.type == "meta", "A run that is not there yet has no weights."
             resolved = resolve(self.planned[name], self.catalog)
             return compose(build(resolved.text, self.catalog), device=device, runs=self)
         run = find_run(name, self.root)

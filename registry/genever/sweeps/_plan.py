@@ -17,7 +17,7 @@ from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import Element
 from genever.sweeps._sweep import Point, Setting, Sweep
 
-__all__ = ["KEEP_BEST", "Plan", "Planner"]
+__all__ = ["KEEP_BEST", "Example", "Plan", "Planner"]
 
 #: Its check knows what a stage measures; a search's metric is tried out as this.
 KEEP_BEST = "train.keep_best"
@@ -26,6 +26,7 @@ KEEP_BEST = "train.keep_best"
 _MOST_SHOWN = 30
 _OUR_PLACE = re.compile(r"-b:(\d+)")
 _STEPS = Key("", "train", "steps")
+_SEED = "train.seed"
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,41 @@ class Plan:
         return replace(self.variant.element, identity=self.identity, run=run)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a sweep file says what a variant binds.
+
+    Args:
+        settings: all of its bindings, in their order.
+        stage: where its experiment is named.
+    """
+
+    settings: Point
+    stage: Place
+
+    def of(self, place: Place) -> Place:
+        """Where that stands which a config places on the command line."""
+        if place.file != COMMAND_LINE:
+            return place
+        # Beyond the settings lies what was pinned for the experiment itself.
+        return self.settings[place.line - 1].place if place.line <= len(self.settings) else self.stage
+
+
+@dataclass(frozen=True)
+class Example:
+    """A run that has yet to be made."""
+
+    stage: str
+    config: Config
+    origin: Origin
+
+
 @dataclass
 class Planner:
     """Composes variants in the order of their numbers, and collects what is wrong with them.
 
     Args:
-        examples: what the first variant of each stage composes, by the stage's name.
+        examples: runs that are to be made, such that each value that varies is in one of them, but for seeds.
         planned: what composes the runs that others name and that are not there yet, by those names.
     """
 
@@ -67,12 +97,13 @@ class Planner:
     composer: Composer
     index: RunIndex
     plans: dict[int, Plan] = field(default_factory=dict)
-    examples: dict[str, Config] = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
     planned: dict[str, Config] = field(default_factory=dict)
     num_checked: int = 0
     _problems: Counter[Problem] = field(default_factory=Counter)
     _num_set: Counter[tuple[str, str]] = field(default_factory=Counter)
     _in_vain: dict[tuple[str, str], list[Problem]] = field(default_factory=dict)
+    _seen: set[tuple[str, str, str]] = field(default_factory=set)
 
     def add(self, variant: Variant) -> None:
         """Composes a variant; a later one may name its run."""
@@ -100,7 +131,8 @@ class Planner:
         identity, steps = resolved.identity if is_known else None, config.bindings[_STEPS].value
         plan = Plan(variant, config.name, identity, run, int(str(steps)), resolved.note)
         self.plans[variant.number] = plan
-        self.examples.setdefault(variant.stage, config)
+        if run is None and self._is_new_kind(variant):
+            self.examples.append(Example(variant.stage, config, self._origin(variant, settings)))
         if run is None and any(link.stage == variant.stage for stage in self.sweep.stages for link in stage.after):
             self.planned[_name(plan)] = config
 
@@ -137,17 +169,24 @@ class Planner:
 
     def _at_home(self, problem: Problem, variant: Variant, settings: Point) -> Problem:
         """A problem of a binding, where the sweep file says it."""
-        places = [setting.place for setting in settings]
-        # Beyond them lies what was pinned for the experiment itself.
-        beyond = self.sweep.stage(variant.stage).place
-        place_of = lambda line: places[line - 1] if line <= len(places) else beyond  # noqa: E731
-        message = _OUR_PLACE.sub(lambda found: str(place_of(int(found[1]))), problem.message)
+        origin = self._origin(variant, settings)
+        message = _OUR_PLACE.sub(lambda found: str(origin.of(Place(COMMAND_LINE, int(found[1])))), problem.message)
         if problem.file != COMMAND_LINE:
             return replace(problem, message=message)
-        place, search = place_of(problem.line), self.sweep.search
+        place, search = origin.of(Place(COMMAND_LINE, problem.line)), self.sweep.search
         if search and place == search.place and message.startswith(KEEP_BEST):
             message = f"search.metric{message.partition(':')[1]}{message.partition(':')[2]}"
         return Problem.at(place, message, problem.level)
+
+    def _origin(self, variant: Variant, settings: Point) -> Origin:
+        return Origin(settings, self.sweep.stage(variant.stage).place)
+
+    def _is_new_kind(self, variant: Variant) -> bool:
+        """Whether it has a value that none before it had, or is the first of its stage; seeds do not count."""
+        values = {(variant.stage, one.key, one.text) for one in variant.varied if one.key != _SEED}
+        new = (values or {(variant.stage, "", "")}) - self._seen
+        self._seen |= new
+        return bool(new)
 
     def _line(self, problem: Problem, num: int) -> str:
         total = self.num_checked

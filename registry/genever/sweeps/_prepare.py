@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from genever.sweeps._compose import Composer
 from genever.sweeps._expand import Variant, expand
 from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import FOLDER, Manifest, StageRecord, SweepDirectory
-from genever.sweeps._plan import KEEP_BEST, Plan, Planner
+from genever.sweeps._plan import KEEP_BEST, Example, Plan, Planner
 from genever.sweeps._search import Direction, probes
 from genever.sweeps._submit import continues
 from genever.sweeps._sweep import Setting, Stage, Sweep
@@ -34,8 +34,8 @@ class Prepared:
         plans: of all variants; of a search those that it has proposed already.
         profiles: where and how each stage's runs are trained, by the stage's name.
         warnings: what a user should know all the same.
-        examples: what a run of each stage composes, by the stage's name.
-        planned: what composes the runs that those name and that are not there yet, by those names.
+        examples: runs that are to be made, such that each value that varies is in one of them, but for seeds.
+        planned: what composes the runs that others name and that are not there yet, by those names.
         probe: what the runs are like that a search has yet to propose. None = it is no search.
         metric: what a search is after, and towards which end, as the metric says. None = it is no search.
         missing: what has to be run before this can be submitted, in a sentence; '' = nothing.
@@ -47,7 +47,7 @@ class Prepared:
     plans: tuple[Plan, ...]
     profiles: Mapping[str, Profile]
     warnings: tuple[str, ...]
-    examples: Mapping[str, Config]
+    examples: Sequence[Example]
     planned: Mapping[str, Config]
     probe: Plan | None
     metric: tuple[str, Direction] | None
@@ -89,13 +89,6 @@ class Prepared:
         to_come = self.sweep.search.num - len(plans) if self.sweep.search else 0
         left = [plan for plan in reversed(first.values()) if is_to_do(conditions.get(plan.variant.number))]
         return left + [self.probe] * max(to_come, 0) if self.probe else left
-
-    @property
-    def new_stages(self) -> list[Stage]:
-        """Those of which a run has yet to be made."""
-        plans = [*self.plans, *([self.probe] if self.probe else [])]
-        new = {plan.variant.stage for plan in plans if plan.run is None}
-        return [stage for stage in self.sweep.stages if stage.name in new]
 
     def _record(self, stage: Stage) -> StageRecord:
         return StageRecord(

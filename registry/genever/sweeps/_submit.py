@@ -9,9 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from genever.launch import Condition, Job, Profile, connect, freeze_code
 from genever.runs import RunDirectory, surroundings, write_whole
@@ -61,6 +62,11 @@ class Submitter:
     composer: Composer
 
     @cached_property
+    def _facts(self) -> Callable[[Path], Mapping[str, Any]]:
+        """What runs of the experiments in a folder remember, as it was when the first was made."""
+        return cache(lambda folder: surroundings(self.composer.catalog, folder))
+
+    @cached_property
     def _code(self) -> Path:
         return freeze_code(self.composer.root, self.composer.catalog)
 
@@ -101,7 +107,7 @@ class Submitter:
         new = sum(element.run is None for element in elements)
         if new > _MANY:
             print(f"making {new:,} runs in {sweep.root}", file=sys.stderr, flush=True)
-        facts = surroundings(self.composer.catalog, Path(stage.file).parent) if new else {}
+        facts = self._facts(Path(stage.file).parent) if new else {}
         return make_runs(sweep, stage, elements, self.composer, facts)
 
     def _submitted(self, sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting) -> Iterator[tuple[Job, str]]:

@@ -110,6 +110,11 @@ def test_dmd2_makes_no_pairs(toy):
     assert "pairs" not in round_.start({}).roles
 
 
+def test_encoder_without_a_regression_is_refused():
+    with pytest.raises(ValueError, match=r"of which distiller\.DMD\.regression_weight = 0 makes none\. Set a weight"):
+        DMD(encoder=ToyEncoder())
+
+
 def test_regression_of_several_steps_is_refused():
     with pytest.raises(
         ValueError, match=r"distiller\.DMD\.regression_weight = 0\.5 compares .*num_steps = 2, .* Set num_steps = 1, or"

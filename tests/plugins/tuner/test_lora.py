@@ -13,6 +13,7 @@ from genever_plugins.backbone.unet import UNet
 from genever_plugins.tuner.full import Full
 from genever_plugins.tuner.lora import LoRA
 from peft import PeftModel
+from torch import nn
 from torch.nn.functional import conv2d
 
 
@@ -129,6 +130,11 @@ def test_lora_of_convolutions_is_one_to_rank_channels_and_one_of_a_pixel(toy, tm
     torch.testing.assert_close(composition.model(x, t, label)[0], found, rtol=0, atol=1e-5)
 
 
+def test_lora_leaves_out_a_convolution_in_groups_which_peft_could_not_merge(toy):
+    with pytest.raises(ValueError, match=r"'depthwise' in tuner.LoRA.targets matches no linear layer and no convolution"):
+        toy.compose(tuner=LoRA(targets=["depthwise"]), backbone=OfGroups())
+
+
 def test_lora_rank_stabilised_scales_by_the_root_of_the_rank(toy):
     plain = toy.compose().model(*inputs())[0]
     one = {"rank": 16, "targets": ["blocks.2.mlp.fc2"]}
@@ -158,6 +164,12 @@ def test_lora_default_targets_are_the_attention_and_mlp_layers_of_dit(toy):
     layers = {name.split(".", 4)[4].partition(".lora")[0] for name in learns}
     assert layers == {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}
     assert len(learns) == 2 * 4 * 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfGroups:
+    def build(self, latent, condition):
+        return nn.ModuleDict({"depthwise": nn.Conv2d(4, 4, 3, groups=4), "linear": nn.Linear(4, 4)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,6 +84,10 @@ def test_run_on_a_cluster_that_refuses_leaves_nothing(genever: Genever, root: Pa
             ["--on", "local", "-b", "train.tuner = @LoRA()", "-b", "LoRA.targets = ['qkw']"],
             "Name layers by how their names end. Nothing was submitted; --no-build leaves this to the job.",
         ),
+        (
+            ["--on", "local", "-b", "train.start = 'digits/unet'"],
+            "There is no finished run of 'digits/unet' yet. Run it first: genever run",
+        ),
     ],
 )
 def test_wrong_words_start_nothing(genever: Genever, root: Path, words: list[str], message: str) -> None:

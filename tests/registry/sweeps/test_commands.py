@@ -13,6 +13,8 @@ import pytest
 from genever.errors import UserError
 from genever.runs import RunDirectory
 from genever.sweeps import find_sweep, known_sweeps, open_sweep
+from genever.training import Composition
+from genever_plugins.tuner.lora import LoRA
 
 Genever = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
@@ -51,11 +53,38 @@ def test_what_cannot_be_built_is_not_submitted(words: list[str], genever: Geneve
     assert genever("sweep", sweep_file(text), "--dry-run")[0] == 0
     code, _, err = genever("sweep", sweep_file(text), *words)
     assert code == 2
-    assert err.startswith("genever sweep: experiments/sweeps/a.yaml:1: 'qkw' in tuner.LoRA.targets matches no linear layer")
+    assert err.startswith("genever sweep: experiments/sweeps/a.yaml:4: 'qkw' in tuner.LoRA.targets matches no linear layer")
     assert err.endswith("Nothing was submitted; --no-build leaves this to the job.\n")
     assert not Path("runs/digits").exists()
     assert genever("sweep", sweep_file(text), "--no-build")[0] == 0
     assert genever("sweep", sweep_file(text))[0] == 0  # What is there was built, or was not to be.
+
+
+@pytest.mark.parametrize(
+    ("vary", "options", "said"),
+    [
+        ("{grid: {LoRA.targets: [[attn.qkv], [qkw]]}, seeds: 2}", [], "a.yaml:2: 'qkw' in tuner.LoRA.targets"),
+        ("{seeds: 2}", ["--set", "processes=3"], "cannot be split among 3 processes"),
+    ],
+)
+def test_each_value_that_varies_is_built_for_as_many_processes_as_will_train(
+    vary: str, options: list[str], said: str, genever: Genever, sweep_file: Write, cluster: Any
+) -> None:
+    text = f"experiment: ../digits/pretrain.gin\nvary: {vary}\nfixed: {{train.tuner: '@LoRA()'}}\n"
+    code, _, err = genever("sweep", sweep_file(text), *options)
+    assert (code, said in err) == (2, True), err
+
+
+def test_what_cannot_be_built_without_memory_is_said_and_submitted(
+    genever: Genever, sweep_file: Write, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(self: LoRA, composition: Composition) -> None:
+        float(next(composition.model.parameters()).sum())
+
+    monkeypatch.setattr(LoRA, "tune", measure)
+    code, _, err = genever("sweep", sweep_file(GRID + "fixed: {train.tuner: '@LoRA()'}\n"))
+    assert code == 0
+    assert err.startswith("digits/pretrain was not built before, which its parts do not bear: RuntimeError: ")
 
 
 @pytest.mark.parametrize("made", ["not made", "made", "finished"])
