@@ -73,7 +73,7 @@ def test_lifecycle_trains_what_it_can_and_says_what_it_could_not(sweep_file: Wri
 def test_sweep_that_is_submitted_twice_at_once_submits_each_run_once(sweep_file: Write, runs_of: RunsOf) -> None:
     for name in ("a", "b"):
         sweep_file("experiment: ../digits/pretrain.gin\nvary: {seeds: 5}\nresources: {setup: [sleep 8]}\n", name)
-    command = [sys.executable, "-P", "-m", "genever", "sweep"]
+    command = [sys.executable, "-P", "-m", "genever", "sweep", "--no-build"]
     started = [subprocess.Popen([*command, f"experiments/sweeps/{name}.yaml"]) for name in ("a", "a", "b")]
     assert [process.wait() for process in started] == [0, 0, 0]
     assert len(list_runs(Path("runs"))) == 5
