@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genever_plugins.guidance._interval import scales
 
-__all__ = ["Seen", "Uphill", "with_more_score"]
+__all__ = ["Point", "Uphill", "with_more_score"]
 
 #: Below it alpha counts as 0: what is nothing but noise says nothing of data.
 SMALLEST_ALPHA = 1e-3
@@ -24,7 +24,7 @@ SMALLEST_SIGMA = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Point:
     """Where a height is measured.
 
     Args:
@@ -55,7 +55,7 @@ class Uphill:
 
     part: Any
     loss: Loss
-    height: Callable[[Seen], Float[Tensor, " batch"]]
+    height: Callable[[Point], Float[Tensor, " batch"]]
     inner: Guidance | None = None
     samples: Samples | None = None
 
@@ -73,9 +73,9 @@ class Uphill:
         x_t = x if learning and x.requires_grad else x.detach().requires_grad_()
         # A height that does not ask for the estimate leaves this to the last line, where sampling takes no gradients.
         output = cache(lambda: self._output(predict, x_t, t, cond, null))
-        seen = Seen(x_t=x_t, t=t, estimate=lambda: self.loss.data(output(), x_t, t), cond=cond, samples=self.samples)
+        point = Point(x_t=x_t, t=t, estimate=lambda: self.loss.data(output(), x_t, t), cond=cond, samples=self.samples)
         with torch.enable_grad():
-            height = self.height(seen)
+            height = self.height(point)
             (slope,) = torch.autograd.grad(height.sum(), x_t, retain_graph=learning)
         more = scales(self.part.scale, x, t, self.part.start, self.part.stop, outside=0.0) * slope
         return with_more_score(self.loss, output() if learning else output().detach(), x, t, more)

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from genever_plugins.guidance._composed import Composed
 from genever_plugins.guidance._labels import labels_of
-from genever_plugins.guidance._slope import Seen, Uphill
+from genever_plugins.guidance._slope import Point, Uphill
 
 __all__ = ["ClassifierGuidance"]
 
 #: What the classes' logits [batch, classes] are there.
-Logits = Callable[[Seen], Tensor]
+Logits = Callable[[Point], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +75,9 @@ class ClassifierGuidance(Composed):
             )
         logits = self._logits(composition)
 
-        def height(seen: Seen) -> Float[Tensor, " batch"]:
-            labels, asked = labels_of(composition, seen.cond)
-            found = torch.log_softmax(logits(seen).float(), 1)
+        def height(point: Point) -> Float[Tensor, " batch"]:
+            labels, asked = labels_of(composition, point.cond)
+            found = torch.log_softmax(logits(point).float(), 1)
             return torch.where(asked, found.gather(1, labels.unsqueeze(1)).squeeze(1), 0.0)
 
         inner = None if self.guidance is None else composition.build_guidance(self.guidance)
@@ -116,11 +116,11 @@ class ClassifierGuidance(Composed):
 
 
 def _of_noisy(reader: LabelReader) -> Logits:
-    return lambda seen: reader(seen.x_t, seen.t)
+    return lambda point: reader(point.x_t, point.t)
 
 
 def _of_clean(classifier: ClassifierModule, codec: CodecModule) -> Logits:
-    return lambda seen: classifier.logits(codec.decode(seen.estimate()))
+    return lambda point: classifier.logits(codec.decode(point.estimate()))
 
 
 def _differing(here: Composition, there: Composition) -> list[tuple[str, object, object]]:

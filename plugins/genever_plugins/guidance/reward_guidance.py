@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genever_plugins.guidance._composed import Composed
 from genever_plugins.guidance._labels import labels_of
-from genever_plugins.guidance._slope import Seen, Uphill
+from genever_plugins.guidance._slope import Point, Uphill
 
 __all__ = ["RewardGuidance"]
 
@@ -61,10 +61,10 @@ class RewardGuidance(Composed):
             )
         knows_labels = composition.conditioner.spec.num_classes is not None
 
-        def height(seen: Seen) -> Float[Tensor, " batch"]:
-            images = composition.codec.decode(seen.estimate())
-            labels = labels_of(composition, seen.cond)[0] if knows_labels else None
-            captions = None if seen.samples is None else _captions(composition, seen.cond, seen.samples)
+        def height(point: Point) -> Float[Tensor, " batch"]:
+            images = composition.codec.decode(point.estimate())
+            labels = labels_of(composition, point.cond)[0] if knows_labels else None
+            captions = None if point.samples is None else _captions(composition, point.cond, point.samples)
             if reads_captions and captions is None:
                 raise ValueError(
                     "guidance.RewardGuidance.reward reads captions, but whoever guides here does not know what was asked "
