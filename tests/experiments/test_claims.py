@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def test_every_stage_serves_a_claim_and_checks_without_a_mistake(
 ) -> None:
     plan = claims.read_plan(claims.CLAIMS)
     assert plan.needed(plan.claims) == list(plan.stages)
-    claims.write_sweep(plan, plan.claims, tmp_path / "all.yaml", quick=False)
+    claims.write_sweep(plan, plan.claims, tmp_path / "all.yaml", seeds=3, quick=False)
     assert main(["sweep", str(tmp_path / "all.yaml"), "--dry-run", "--root", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert all(f"{name} on local: " in said for name in plan.stages)
@@ -61,7 +62,7 @@ def test_row_brings_along_all_that_its_stages_name(claims: Any, tmp_path: Path) 
     (tmp_path / "claims.yaml").write_text(LEARNED)
     plan = claims.read_plan(tmp_path / "claims.yaml")
     assert plan.needed(plan.claims) == ["plain", "reward", "learned"]
-    claims.write_sweep(plan, plan.claims, tmp_path / "row.yaml", quick=False)
+    claims.write_sweep(plan, plan.claims, tmp_path / "row.yaml", seeds=2, quick=False)
     found = expand(read_sweep(tmp_path / "row.yaml"))
     assert [tuple(one.parents.values()) for one in found if one.stage == "learned"] == [(0, 2), (1, 3)]
 
@@ -95,9 +96,11 @@ def test_preference_is_the_share_of_samples_that_are_better(claims: Any, tmp_pat
     standings = [{"run": "d/other", "won": 1, "tied": 2, "lost": 5}, {"run": "d/ours", "won": 5, "tied": 2, "lost": 1}]
     words = ["arena", "other", "--by", "@Ink()", "--num", str(claims.PREFERENCES)]
     (tmp_path / "d/ours").mkdir(parents=True)
-    (tmp_path / "d/ours/claims.json").write_text(json.dumps({" ".join(words): {"standings": standings}}))
+    (tmp_path / "d/ours/claims.json").write_text(
+        json.dumps({" ".join(words): {"said": {"standings": standings}, "seconds": 9}})
+    )
     measured = claims.Measured.__new__(claims.Measured)
-    measured.root = tmp_path
+    measured.root, measured._seconds = tmp_path, {}
     assert measured._preferred(tmp_path / "d/ours", Path("other"), "@Ink()") == 6 / 8
 
 
@@ -177,26 +180,59 @@ def test_rank_correlation_is_of_ranks_alone(claims: Any) -> None:
     assert claims._rank_correlation([(1.0, 3.0)]) is None
 
 
-@pytest.mark.parametrize(
-    ("method", "now", "kept"),
-    [
-        ("plain", ["1", "2", "held"], ["1", "2", "**held**"]),
-        ("plain", ["–", "–", "not measured"], ["7", "3", "**not held**"]),
-        ("other", ["–", "–", "not measured"], ["–", "–", "**not measured**"]),
-    ],
-)
-def test_row_stays_as_it_was_where_it_compares_the_same(
-    claims: Any, tmp_path: Path, method: str, now: list[str], kept: list[str]
-) -> None:
+MEASURED = {"method's": "7", "baseline's": "3", "verdict": "**not held**", "minutes": "4.0", "measured": "2026-01-01"}
+
+
+@pytest.fixture
+def plan(claims: Any, tmp_path: Path) -> Any:
     (tmp_path / "claims.yaml").write_text(LEARNED)
-    before = claims.read_plan(tmp_path / "claims.yaml")
-    old = claims.row(before.claims[0], "7", "3", "not held", "1 min", "2026-01-01")
-    (tmp_path / "claims.yaml").write_text(LEARNED.replace("method: learned", f"method: {method}"))
-    plan = claims.read_plan(tmp_path / "claims.yaml")
-    page = claims.document(before, [old]).replace("| learned |", "| plain |")
-    new = claims.row(plan.claims[0], *now, "2 min", "2026-01-02")
-    (line,) = claims.whole(plan, [new], page)
-    assert line[4:7] == kept
+    return claims.read_plan(tmp_path / "claims.yaml")
+
+
+@pytest.fixture
+def page(claims: Any, plan: Any) -> str:
+    """Of one row, which was measured."""
+    return claims.document(plan, [{**claims.unmeasured(plan, plan.claims[0]), **MEASURED}])
+
+
+def test_row_stays_until_it_is_measured_again(claims: Any, plan: Any, page: str) -> None:
+    plain = claims.unmeasured(plan, plan.claims[0])
+    assert claims.whole(plan, [plain], page, timed=False) == [{**plain, **MEASURED}]
+    new = {**plain, "method's": "1", "verdict": "**held**", "minutes": "9.0"}
+    assert claims.whole(plan, [new], page, timed=False) == [{**new, "minutes": "4.0"}]
+
+
+def test_minutes_are_measured_apart(claims: Any, plan: Any, page: str) -> None:
+    new = {**claims.unmeasured(plan, plan.claims[0]), "method's": "1", "verdict": "**held**", "minutes": "9.0"}
+    (row,) = claims.whole(plan, [new], page, timed=True)
+    assert (row["method's"], row["minutes"]) == ("7", "9.0")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [("method: learned", "method: other"), ("better: lower", "better: higher"), ("digits/nft.gin", "digits/grpo.gin")],
+)
+def test_row_that_compares_another_thing_is_not_measured(
+    claims: Any, tmp_path: Path, page: str, changed: tuple[str, str]
+) -> None:
+    (tmp_path / "claims.yaml").write_text(LEARNED.replace(*changed))
+    (row,) = claims.whole(claims.read_plan(tmp_path / "claims.yaml"), [], page, timed=False)
+    assert (row["verdict"], row["method's"], row["minutes"]) == ("**not measured**", "–", "–")
+
+
+def test_row_lasts_a_seeds_runs_and_what_is_asked_of_them(claims: Any, tmp_path: Path) -> None:
+    facts = [("plain", 0, 60), ("learned", 60, 180), ("other", 0, 600)]
+    measured = claims.Measured.__new__(claims.Measured)
+    measured.rows = [SimpleNamespace(stage=stage, facts={"started": start, "ended": end}) for stage, start, end in facts]
+    measured._seconds = {(tmp_path, "-b x"): 30.0}
+    assert measured.minutes(["plain", "learned"]) == pytest.approx(3.5)
+
+
+def test_page_tells_of_todays_experiments(claims: Any) -> None:
+    """What was changed since is to be measured again: tools/claims --only NAME."""
+    plan = claims.read_plan(claims.CLAIMS)
+    page = claims.TABLE.read_text(encoding="utf-8")
+    assert claims.document(plan, claims.whole(plan, [], page, timed=False)) == page
 
 
 def test_short_form_is_short_in_evaluations_too(claims: Any) -> None:
