@@ -56,7 +56,7 @@ class DiffusionNFT:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[dict[str, str]] = {"average": "average.Ramp"}
 
     reward: Reward

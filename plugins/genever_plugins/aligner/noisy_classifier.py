@@ -40,7 +40,7 @@ class NoisyClassifier:
     """
 
     provides: ClassVar[tuple[str, ...]] = ("noisy_classifier",)
-    needs: ClassVar[tuple[str, ...]] = ("backbone.taps", "data.labels", "loss.gaussian")
+    needs: ClassVar[tuple[str, ...]] = ("backbone.taps", "data.labels")
 
     tap: Annotated[int, Ge(1)] | None = None
 

@@ -46,7 +46,7 @@ class ReFL:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("reward.differentiable", "loss.gaussian")
+    needs: ClassVar[tuple[str, ...]] = ("reward.differentiable",)
 
     reward: Reward
     num_steps: Annotated[int, Ge(1)] = 40

@@ -55,7 +55,7 @@ class ADD:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.gaussian", "encoder.differentiable")
+    needs: ClassVar[tuple[str, ...]] = ("train.start", "encoder.differentiable")
 
     encoder: Encoder
     grid: Annotated[int, Ge(1)] = 4

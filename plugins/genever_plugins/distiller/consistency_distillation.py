@@ -50,7 +50,7 @@ class ConsistencyDistillation:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.gaussian")
+    needs: ClassVar[tuple[str, ...]] = ("train.start",)
 
     num_intervals: Annotated[int, Ge(1)] = 18
     order: Literal["ddim", "heun"] = "heun"

@@ -43,7 +43,7 @@ class ConsistencyTraining:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[dict[str, str]] = {"distance": "distance.Huber"}
 
     first_intervals: Annotated[int, Ge(1)] = 10

@@ -79,7 +79,7 @@ class DMD:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.gaussian", "encoder.differentiable | self.encoder=None")
+    needs: ClassVar[tuple[str, ...]] = ("train.start", "encoder.differentiable | self.encoder=None")
 
     num_steps: Annotated[int, Ge(1)] = 1
     times: Sequence[Annotated[float, Ge(0), Lt(1)]] | None = None

@@ -52,7 +52,7 @@ class DMD2:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.gaussian", "backbone.taps")
+    needs: ClassVar[tuple[str, ...]] = ("train.start", "backbone.taps")
 
     gan_weight: Annotated[float, Ge(0)] = 3e-3
     critic_gan_weight: Annotated[float, Gt(0)] = 1e-2

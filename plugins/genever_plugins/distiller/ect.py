@@ -46,7 +46,7 @@ class ECT:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[dict[str, str]] = {"distance": "distance.Huber"}
 
     num_stages: Annotated[int, Ge(1)] = 8

@@ -46,7 +46,7 @@ class InstaFlow:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.linear_path", "encoder.differentiable | self.encoder=None")
+    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.straight", "encoder.differentiable | self.encoder=None")
 
     encoder: Encoder | None = None
     grid: Annotated[int, Ge(1)] = 4

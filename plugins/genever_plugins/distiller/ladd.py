@@ -54,7 +54,7 @@ class LADD:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.gaussian", "backbone.taps")
+    needs: ClassVar[tuple[str, ...]] = ("train.start", "backbone.taps")
 
     taps: Sequence[Annotated[int, Ge(1)]] | None = None
     sampler: Sampler | None = None

@@ -59,7 +59,6 @@ class LCM:
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = (
         "train.start",
-        "loss.gaussian",
         "conditioner.guidance_scale | self.scale",
         "conditioner.unconditional | start.conditioner.unconditional | self.scale=1",
     )

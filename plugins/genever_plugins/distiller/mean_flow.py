@@ -67,7 +67,7 @@ class MeanFlow:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = (
-        "loss.linear_path",
+        "loss.straight",
         "loss.velocity",
         "conditioner.end_time",
         "conditioner.unconditional | self.omega=1",

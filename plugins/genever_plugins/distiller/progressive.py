@@ -51,7 +51,7 @@ class ProgressiveDistillation:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.linear_path")
+    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.straight")
 
     start_steps: Annotated[int, Ge(2)] = 16
     end_steps: Annotated[int, Ge(1)] = 1

@@ -47,7 +47,7 @@ class Reflow:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.linear_path")
+    needs: ClassVar[tuple[str, ...]] = ("train.start", "loss.straight")
 
     num_rounds: Annotated[int, Ge(1)] = 1
     num_pairs: Annotated[int, Ge(1)] = 10_000

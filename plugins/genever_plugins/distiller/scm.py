@@ -56,7 +56,7 @@ class SCM:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.linear_path", "backbone.forward_mode | self.derivative='finite_differences'")
+    needs: ClassVar[tuple[str, ...]] = ("loss.straight", "backbone.forward_mode | self.derivative='finite_differences'")
 
     velocity: Literal["teacher", "data"] = "teacher"
     guidance: Guidance | None = None

@@ -53,7 +53,7 @@ class Shortcut:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.linear_path", "loss.velocity", "conditioner.end_time")
+    needs: ClassVar[tuple[str, ...]] = ("loss.straight", "loss.velocity", "conditioner.end_time")
     defaults: ClassVar[dict[str, str]] = {"average": "average.Constant"}
 
     share: Annotated[float, Gt(0), Le(1)] = 0.125

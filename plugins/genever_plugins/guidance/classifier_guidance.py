@@ -57,7 +57,6 @@ class ClassifierGuidance(Composed):
         "data.labels",
         "encoder.classifier|self.run",
         "encoder.differentiable|self.run",
-        "loss.gaussian",
     )
 
     run: RunName | None = None

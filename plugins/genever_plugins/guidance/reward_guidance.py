@@ -43,7 +43,7 @@ class RewardGuidance(Composed):
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("reward.differentiable", "loss.gaussian")
+    needs: ClassVar[tuple[str, ...]] = ("reward.differentiable",)
 
     reward: Reward
     scale: Annotated[float, Ge(0)] = 1.0

@@ -32,7 +32,7 @@ class DDPM(Gaussian):
         Nichol and Dhariwal, Improved Denoising Diffusion Probabilistic Models, 2021. arXiv:2102.09672
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("gaussian",)
+    provides: ClassVar[tuple[str, ...]] = ("path.*",)
     needs: ClassVar[tuple[str, ...]] = ("path.signal_at_start",)
 
     path: Path

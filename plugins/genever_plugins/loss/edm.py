@@ -40,7 +40,7 @@ class EDM(Gaussian):
             arXiv:2206.00364
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("gaussian", "linear_path")
+    provides: ClassVar[tuple[str, ...]] = ("straight",)
     needs: ClassVar[tuple[str, ...]] = ("path.straight",)
     defaults: ClassVar[dict[str, str]] = {"path": "path.Linear"}
 

@@ -32,7 +32,7 @@ class FlowMatching:
             arXiv:2209.03003
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("gaussian", "velocity", "linear_path")
+    provides: ClassVar[tuple[str, ...]] = ("velocity", "straight")
     needs: ClassVar[tuple[str, ...]] = ("path.straight",)
     defaults: ClassVar[dict[str, str]] = {"path": "path.Linear"}
 

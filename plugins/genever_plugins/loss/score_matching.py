@@ -34,7 +34,7 @@ class ScoreMatching(Gaussian):
         Song and Ermon, Improved Techniques for Training Score-Based Generative Models, 2020, technique 3. arXiv:2006.09011
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("gaussian",)
+    provides: ClassVar[tuple[str, ...]] = ("path.*",)
     needs: ClassVar[tuple[str, ...]] = ("path.signal_at_start",)
 
     path: Path

@@ -31,7 +31,7 @@ class VPrediction(Gaussian):
             arXiv:2202.00512
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("gaussian",)
+    provides: ClassVar[tuple[str, ...]] = ("path.*",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     path: Path

@@ -32,7 +32,7 @@ class Straightness:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
     measures: ClassVar[Measures] = {"straightness": "lower"}
 
     num_steps: Annotated[int, Ge(2)] = 32

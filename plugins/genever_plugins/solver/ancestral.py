@@ -37,7 +37,7 @@ class Ancestral:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     num_steps: Annotated[int, Ge(1)] = 250
     variance: Literal["small", "large"] = "small"

@@ -42,7 +42,7 @@ class AnnealedLangevin:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     num_levels: Annotated[int, Ge(1)] = 100
     num_steps: Annotated[int, Ge(1)] = 5

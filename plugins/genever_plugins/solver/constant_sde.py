@@ -36,7 +36,7 @@ class ConstantSDE:
     """
 
     provides: ClassVar[tuple[str, ...]] = ("log_probs",)
-    needs: ClassVar[tuple[str, ...]] = ("loss.linear_path",)
+    needs: ClassVar[tuple[str, ...]] = ("loss.straight",)
 
     num_steps: Annotated[int, Ge(1)] = 16
     eta: Annotated[float, Ge(0)] = 0.3

@@ -38,7 +38,7 @@ class CPS:
     """
 
     provides: ClassVar[tuple[str, ...]] = ("log_probs",)
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     num_steps: Annotated[int, Ge(1)] = 10
     noise_level: Annotated[float, Ge(0), Le(1)] = 0.8

@@ -38,7 +38,7 @@ class DDIM:
     """
 
     provides: ClassVar[tuple[str, ...]] = ("log_probs",)
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     num_steps: Annotated[int, Ge(1)] = 50
     eta: Annotated[float, Ge(0), Le(1)] = 0.0

@@ -40,7 +40,7 @@ class DPMSolver:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     num_steps: Annotated[int, Ge(1)] = 20
     clip: Annotated[float, Gt(0)] | None = None

@@ -40,7 +40,7 @@ class EulerMaruyama:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     num_steps: Annotated[int, Ge(1)] = 250
     strength: Annotated[float, Ge(0)] = 1.0

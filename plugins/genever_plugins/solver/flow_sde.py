@@ -39,7 +39,7 @@ class FlowSDE:
     """
 
     provides: ClassVar[tuple[str, ...]] = ("log_probs",)
-    needs: ClassVar[tuple[str, ...]] = ("loss.linear_path",)
+    needs: ClassVar[tuple[str, ...]] = ("loss.straight",)
 
     num_steps: Annotated[int, Ge(1)] = 10
     noise_level: Annotated[float, Ge(0)] = 0.7

@@ -26,7 +26,7 @@ class CosMap:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.linear_path",)
+    needs: ClassVar[tuple[str, ...]] = ("loss.straight",)
 
     def __call__(self, t: Float[Tensor, " batch"], *, path: Path, prediction: str) -> Float[Tensor, " batch"]:
         sigma = path.sigma(t)

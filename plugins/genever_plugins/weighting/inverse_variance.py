@@ -25,7 +25,7 @@ class InverseVariance:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     floor: Annotated[float, Gt(0)] = 0.001
 

@@ -31,7 +31,7 @@ class MinSNR:
     """
 
     provides: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ("loss.gaussian",)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     gamma: Annotated[float, Gt(0)] = 5.0
 

@@ -1,8 +1,20 @@
 """The slots: what a part of each kind does.
 
 A part is a plain Python class (or function) whose keyword-only, typed constructor is its gin surface. It says what a user
-chooses; what follows from other parts (channels, number of classes, widths) is handed to its one verb when the stage is
-composed. The name of a protocol here, in lower case, is the name of the slot it fills.
+chooses; what follows from other parts (channels, number of classes, widths) is handed to its `build` when the stage is
+composed. The protocol of a slot has the slot's name: `Loss` is what fills `loss`. The others say what parts build.
+
+What a part can do that not all of its slot can, it says in its class attribute `provides`; what it asks of others, in `needs`.
+`genever check` refuses a stage in which a need is not met. The protocols here name the abilities that there are; a plugin may
+add its own.
+
+    provides = ("taps", "path.*", "unconditional if dropout")   # each of these words is an ability
+    needs = ("backbone.taps", "train.start", "loss.velocity | self.scale=1")
+
+'path.*' passes on whatever the part that `path` names provides, 'path.straight' that one ability of it; 'a if b' is provided
+where the parameter b is neither 0 nor None. A need is an ability of a slot; of a slot in a stage that this one goes back to
+('start.conditioner.unconditional'); a parameter that is set ('train.start', 'self.utility') or has a value ('self.scale=1');
+or one of several, with '|' between them.
 
 Time runs from noise to data: t = 0 is noise x_0, t = 1 is data x_1.
 """

@@ -20,6 +20,8 @@ class Path(Protocol):
 
     `start` and `stop` are the times between which every function here and every conversion is finite: a solver goes from
     `start` (noise) to `stop` (data).
+
+    It provides "straight" where x_t = t x_1 + (1 - t) x_0, and "signal_at_start" where alpha(start) > 0.
     """
 
     @property
@@ -56,7 +58,11 @@ class Loss(Protocol):
     """The path, the prediction kind, the conversions, the weighting and the distance.
 
     `output` is always what the network returned for `inputs(x_t, t)`. Errors are means over dimensions, one per sample;
-    whoever calls takes the mean over the batch.
+    whoever calls takes the mean over the batch. `prediction` names what an output is: 'velocity', 'noise', 'data', 'v',
+    'score', or another word.
+
+    It provides "straight" where its path is the straight one, or "path.*" where a path of any kind may be chosen; and
+    "velocity" where its output is the velocity itself.
     """
 
     @property

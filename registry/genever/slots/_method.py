@@ -18,7 +18,11 @@ __all__ = ["Aligner", "Distiller", "Head", "HeadedAligner", "Tuner"]
 
 @runtime_checkable
 class Aligner(Protocol):
-    """Maps a Method to a Method: adds a term on features, or rebuilds the step around a reward or a preference."""
+    """Maps a Method to a Method: adds a term on features, or rebuilds the step around a reward or a preference.
+
+    It provides "scorer" where its model has a head that scores images, "noisy_classifier" where it has one that tells the
+    classes of noisy images apart.
+    """
 
     def align(self, method: Regression, composition: Composition) -> Method: ...
 

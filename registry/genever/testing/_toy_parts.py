@@ -272,7 +272,7 @@ class ToyPath:
 class ToyLoss:
     """Predict the velocity of the straight path."""
 
-    provides: ClassVar[tuple[str, ...]] = ("gaussian", "velocity", "linear_path")
+    provides: ClassVar[tuple[str, ...]] = ("velocity", "straight")
 
     path: Path = ToyPath()
     prediction: str = "velocity"

@@ -307,7 +307,7 @@ def test_grpo_path_that_its_solver_cannot_take_is_refused_at_check(tmp_path, cap
         STAGE.replace("FlowMatching", "VPrediction") + f"VPrediction.path = @VPCosine()\nFlowGRPO.solver = @{solver}()\n"
     )
     assert main(["check", str(file)]) == (0 if fits else 2)
-    assert (f"solver.{solver} needs a loss that provides 'linear_path'" in capsys.readouterr().err) != fits
+    assert (f"solver.{solver} needs a loss that provides 'straight'" in capsys.readouterr().err) != fits
 
 
 def test_grpo_method_state_is_empty_and_loads(toy):
