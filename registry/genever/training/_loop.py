@@ -155,6 +155,7 @@ class Trainer:
 
             # The method asks for gradients; rollouts run between its yields, under the same autocast.
             losses_finite: dict[str, Tensor] = {}
+            moved: set[str] = set()
             with autocast:
                 for update in method.updates(feed.at(now), step):
                     learner = learners[update.group]
@@ -178,9 +179,10 @@ class Trainer:
                     norm, taken = learner.learn(world.all_true(losses_finite.pop(update.group)))
                     self.nonfinite.note(taken, now, update.group)
                     scalars.add(update.group, {"grad_norm": norm})
-                    if update.group == "model":
-                        averages.update(step)
+                    moved.add(update.group)
                     method.after(update.group, step)
+            if "model" in moved:
+                averages.update(step)
             num_seen += len(feed.indices(now))
             last, steps_taken, shown = step == num_steps - 1, now + 1, None
             asked = self.agreement(self.should_stop())

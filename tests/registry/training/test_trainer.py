@@ -1,10 +1,11 @@
 """The loop: what it keeps, what it skips, when it stops."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -84,6 +85,30 @@ def test_average_of_decay_one_stays_at_the_start(tmp_path: Path) -> None:
     run, _ = trained(tmp_path, averages={"none": Decay(1.0)})
     average = load_model_state(run, 12, "none")
     assert all(average[name].equal(weight) for name, weight in start.items())
+
+
+@dataclass(frozen=True)
+class Twice:
+    """An aligner whose model learns from each batch twice."""
+
+    whole: Any = None
+
+    def align(self, method: Any, composition: Composition) -> Any:
+        return Twice(method)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.whole, name)
+
+    def updates(self, data: Any, step: int) -> Iterator[Any]:
+        for update in self.whole.updates(data, step):
+            yield from (update, update)
+
+
+def test_average_follows_steps_however_often_the_model_learns_in_each(tmp_path: Path) -> None:
+    asked: list[int] = []
+    average = SimpleNamespace(decay_at=lambda step: asked.append(step) or 0.5)
+    trained(tmp_path, steps=3, aligner=Twice(), averages={"ema": average})
+    assert asked == [0, 1, 2]
 
 
 def test_step_that_is_not_finite_stops_the_run_and_saves_its_batch(tmp_path: Path) -> None:
