@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge
 from genever.slots import CodecModule, PerceptualModule
 from genever.training import World, blocks_of
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
@@ -32,7 +32,7 @@ class FSDP:
         shard: processes among which a copy of the weights is split; the copies are kept alike, as with DDP (hybrid
             sharding: set it to the number of GPUs of a node). It divides the number of processes. None = all of them.
         gathered: precision in which weights are gathered and blocks compute. 'bf16' halves the traffic; norms and
-            embeddings are then rounded too.
+            embeddings are then rounded too, times are not.
         reduced: precision in which gradients are averaged.
         reshard: give a block's weights back after its forward pass, and gather them again for the backward pass. Less
             memory, half as much traffic again.
@@ -60,13 +60,17 @@ class FSDP:
             if copies == 1
             else init_device_mesh(device, (copies, shard), mesh_dim_names=("copies", "shard"))
         )
-        policy = MixedPrecisionPolicy(param_dtype=_dtype(self.gathered), reduce_dtype=_dtype(self.reduced))
-        for one in [*blocks_of(module), module]:
-            fully_shard(one, mesh=mesh, mp_policy=policy, reshard_after_forward=self.reshard)
+        precision = _dtype(self.gathered)
+        policy = MixedPrecisionPolicy(param_dtype=precision, reduce_dtype=_dtype(self.reduced))
+        methods = _methods(module)
+        for block in blocks_of(module):
+            fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=self.reshard)
+        if precision and not methods:
+            policy = replace(policy, cast_forward_inputs=False)
+            module.register_forward_pre_hook(lambda _, inputs: _all_but_times(inputs, precision))
+        fully_shard(module, mesh=mesh, mp_policy=policy, reshard_after_forward=self.reshard)
         assert isinstance(module, FSDPModule)
-        # Those who read a codec's latents or images, or compare images, do not go through a forward pass.
-        methods = ("encode", "decode") if isinstance(module, CodecModule) else ()
-        for method in (*methods, *(("distance",) if isinstance(module, PerceptualModule) else ())):
+        for method in methods:
             register_fsdp_forward_method(module, method)
         return module.set_requires_gradient_sync
 
@@ -74,3 +78,15 @@ class FSDP:
 def _dtype(name: str) -> torch.dtype | None:
     """None leaves tensors as they are."""
     return torch.bfloat16 if name == "bf16" else None
+
+
+def _methods(module: nn.Module) -> tuple[str, ...]:
+    """What computes beside the forward pass, and reads no time: a codec's latents and images, the distance of images."""
+    of_codec = ("encode", "decode") if isinstance(module, CodecModule) else ()
+    return (*of_codec, "distance") if isinstance(module, PerceptualModule) else of_codec
+
+
+def _all_but_times(inputs: tuple[Any, ...], precision: torch.dtype) -> tuple[Any, ...]:
+    """A network's inputs rounded, but for one number a sample: of 8 bits, a time near data would be another one."""
+    rounded = (isinstance(one, Tensor) and one.is_floating_point() and one.ndim > 1 for one in inputs)
+    return tuple(one.to(precision) if rounds else one for one, rounds in zip(inputs, rounded, strict=True))
