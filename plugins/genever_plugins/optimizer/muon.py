@@ -30,7 +30,8 @@ class Muon:
         weight_decay: share of a weight lost per step, times lr. 0 = disable.
         adamw_lr: of everything else.
         adamw_betas: of everything else.
-        outer: names that are not hidden, in lower case.
+        outer: what names contain that are not hidden, in lower case: the conditioner, embeddings and output layers of every
+            backbone of Genever's own.
         schedule: of both learning rates. None = constant.
         fused: one kernel for all of AdamW's parameters.
 
@@ -47,7 +48,18 @@ class Muon:
     weight_decay: Annotated[float, Ge(0)] = 0.0
     adamw_lr: Annotated[float, Gt(0)] = 3e-4
     adamw_betas: Annotated[Sequence[Annotated[float, Ge(0), Lt(1)]], Len(2, 2)] = (0.9, 0.95)
-    outer: Sequence[str] = ("embed", "head", "final", "proj_out", "norm_out")
+    outer: Sequence[str] = (
+        "conditioner.",
+        "embed",
+        "label_emb",
+        "class_tokens",
+        "numbers.",
+        "head",
+        "final",
+        "norm_out",
+        "transformer.proj_out",
+        "decoder_pred",
+    )
     schedule: Schedule | None = None
     fused: bool = True
 

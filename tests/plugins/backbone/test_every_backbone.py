@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from genever.values import LatentSpec
+from genever.training import Denoiser, blocks_of
+from genever.values import DataSpec, LatentSpec
+from genever_plugins.conditioner.text import Text
+from genever_plugins.optimizer.muon import Muon
 
+CAPTIONS = DataSpec(channels=1, height=8, width=8, captions=True)
 NAMES = ("DiT", "Flux", "MMDiT", "UNet", "UViT")
 KINDS = ("none", "classes", "text", "unpooled text", "classes and text")
 every = pytest.mark.parametrize("name", NAMES)
@@ -142,3 +146,24 @@ def test_autocast_keeps_close_to_float32(kit, name):
         low = network(*given)[0].float()
     full = network(*given)[0].detach()
     assert (low - full).norm() / full.norm() < 0.05
+
+
+@every
+def test_muon_takes_the_matrices_of_blocks_and_nothing_else(kit, name):
+    spec = replace(kit.specs["classes and text"], numbers=("end_time",))
+    model = Denoiser(kit.small(name).build(kit.latent, spec), Text(width=16, heads=2).build(CAPTIONS))
+    muon = Muon().build({f"model.{key}": parameter for key, parameter in model.named_parameters()})[0]
+    blocks = [block for block in blocks_of(model.network) if block is not None]
+    taken = {id(p) for group in muon.param_groups for p in group["params"]}
+    assert taken == {id(p) for block in blocks for p in block.parameters() if p.ndim == 2}
+
+
+@every
+def test_weights_in_bfloat16_take_times_in_float32(kit, name):
+    """As shards hand them over: see `parallel.FSDP.gathered`."""
+    x, t, condition = kit.inputs("classes")
+    full, low = kit.network(name), kit.network(name).bfloat16()
+    with torch.no_grad():
+        output, _ = low(x.bfloat16(), t, condition)
+        assert output.dtype == torch.bfloat16
+        assert (output.float() - full(x, t, condition)[0]).norm() / output.float().norm() < 0.1
