@@ -18,12 +18,17 @@ __all__ = ["Windowed"]
 
 
 class Windowed(ABC):
-    """Another solver's noisy steps within a window, and its steps without noise elsewhere. A subclass says the window."""
+    """Another solver's noisy steps within a window, and its steps without noise elsewhere."""
 
     solver: Solver
 
     @abstractmethod
-    def noisy_steps(self, step: int, *, seed: int) -> Sequence[int]: ...
+    def window(self, step: int, *, seed: int) -> range:
+        """The solver's steps that may be noisy in a training step."""
+
+    def noisy_steps(self, step: int, *, seed: int) -> Sequence[int]:
+        window = self.window(step, seed=seed)
+        return [i for i in self._solver.noisy_steps(step, seed=seed) if i in window]
 
     @property
     def num_steps(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -48,8 +47,8 @@ class RandomWindow(Windowed):
                 "is never noisy. Choose a smaller window, a larger share, or more steps."
             )
 
-    def noisy_steps(self, step: int, *, seed: int) -> Sequence[int]:
-        """A window that follows from (seed, step) alone."""
+    def window(self, step: int, *, seed: int) -> range:
+        """It follows from (seed, step) alone."""
         start = derived_seed(seed, step, "window") % (self._limit - self.size + 1)
         return range(start, start + self.size)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -50,8 +49,8 @@ class SlidingWindow(Windowed):
                 "Choose a smaller window, an earlier one, or more steps."
             )
 
-    def noisy_steps(self, step: int, *, seed: int) -> Sequence[int]:
-        """A window that follows from the training step alone."""
+    def window(self, step: int, *, seed: int) -> range:
+        """It follows from the training step alone."""
         moves = 0 if self.every is None else step // self.every
         start = self._starts[moves % len(self._starts)]
         return range(start, start + self.size)

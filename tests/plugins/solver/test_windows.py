@@ -6,6 +6,7 @@ import pytest
 import torch
 from genever.command import main
 from genever_plugins.path.linear import Linear
+from genever_plugins.solver.ddim import DDIM
 from genever_plugins.solver.euler import Euler
 from genever_plugins.solver.flow_sde import FlowSDE
 from genever_plugins.solver.random_window import RandomWindow
@@ -61,6 +62,12 @@ def test_random_window_follows_from_seed_and_training_step_alone() -> None:
 def test_random_window_never_reaches_the_last_step() -> None:
     solver = RandomWindow(solver=FlowSDE(num_steps=4), size=1, within=1.0)
     assert {i for step in range(50) for i in solver.noisy_steps(step, seed=0)} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("window", [RandomWindow, SlidingWindow])
+def test_window_of_a_solver_without_noise_has_none(window: Any) -> None:
+    assert not window(solver=DDIM(num_steps=8, eta=0.0), size=2).noisy_steps(0, seed=0)
+    assert window(solver=DDIM(num_steps=8, eta=0.5), size=2).noisy_steps(0, seed=0)
 
 
 def test_sliding_window_moves_towards_data_and_returns() -> None:
