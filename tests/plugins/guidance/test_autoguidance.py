@@ -12,6 +12,8 @@ from genever_plugins.codec.pixels import Pixels
 from genever_plugins.conditioner.unconditional import Unconditional
 from genever_plugins.distiller.progressive import ProgressiveDistillation
 from genever_plugins.guidance.autoguidance import Autoguidance
+from genever_plugins.loss.edm import EDM
+from genever_plugins.path.linear import Linear
 
 
 @dataclass
@@ -74,6 +76,13 @@ def test_bad_model_is_opened_once_for_all_rounds() -> None:
 def test_run_of_another_task_is_refused(bad: dict[str, Any], what: str) -> None:
     composition, _ = guided(Autoguidance(run="bad"), **bad)
     with pytest.raises(ValueError, match=rf"Autoguidance.run = 'bad' is of another task .*its {what} is .*Name a run"):
+        composition.rounds()
+
+
+def test_run_whose_loss_reads_an_output_otherwise_is_refused() -> None:
+    runs = Bad({"loss": EDM(path=Linear(), sigma_data=1.0)})
+    composition = toy_composition(loss=EDM(path=Linear(), sigma_data=0.5), guidance=Autoguidance(run="bad"), runs=runs)
+    with pytest.raises(ValueError, match=r"its loss is EDM\(.*sigma_data=1.0.*, here it is EDM\(.*Name a run that differs"):
         composition.rounds()
 
 
