@@ -41,7 +41,8 @@ class ADD:
         grid: of the encoder's tokens, on each side. 1 = one token of the whole image.
         num_steps: evaluations of the student; its times are evenly spaced, and its estimate is noised again between them.
         weight: of the student's adversarial loss.
-        distil_weight: of the distillation. 0 = disable: nothing then tells the student what its teacher would draw.
+        distil_weight: of the distillation, a mean over dimensions; the paper's 2.5 is of a sum, so 2.5 times their number
+            here. 0 = disable: nothing then tells the student what its teacher would draw.
         adversarial: see `genever_plugins.distiller.adversarial`.
         discriminator_updates: for each of the student.
         r1_weight: of half the squared slope of the mean logit in the features of real images. 0 = disable.

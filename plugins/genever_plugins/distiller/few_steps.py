@@ -52,7 +52,7 @@ def check_times(part: str, num_steps: int, times: Sequence[float] | None) -> Non
     if times is None:
         return
     rising = all(earlier < later for earlier, later in pairwise(times))
-    if len(times) != num_steps or times[0] != 0 or not rising:
+    if len(times) != num_steps or times[0] != 0 or times[-1] >= 1 or not rising:
         raise ValueError(
             f"{part}.times = {list(times)} are not {part}.num_steps = {num_steps} times that rise from 0 (noise) and end "
             "before 1 (data). Leave them out to have them evenly spaced."

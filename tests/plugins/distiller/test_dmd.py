@@ -11,6 +11,7 @@ from genever_plugins.conditioner.classes import Classes
 from genever_plugins.distiller.dmd import DMD, matching_gradient, surrogate
 from genever_plugins.distiller.dmd2 import DMD2
 from genever_plugins.distiller.few_steps import Renoising
+from genever_plugins.distiller.scm import SCM
 from genever_plugins.guidance.cfg import CFG
 from genever_plugins.solver.euler import Euler
 from genever_plugins.tuner.lora import LoRA
@@ -245,8 +246,8 @@ def test_dmd_of_several_steps_noises_its_estimate_to_the_next_time(toy, times, w
     torch.testing.assert_close(found, model.mean.expand_as(found), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("part", [DMD, DMD2])
-@pytest.mark.parametrize("times", [(0.0,), (0.1, 0.5), (0.0, 0.0), (0.0, 0.5, 0.7)])
+@pytest.mark.parametrize("part", [DMD, DMD2, SCM])
+@pytest.mark.parametrize("times", [(0.0,), (0.1, 0.5), (0.0, 0.0), (0.0, 0.5, 0.7), (0.0, 1.0), (0, 500)])
 def test_times_that_are_no_grid_of_the_steps_are_refused(part, times):
     with pytest.raises(ValueError, match=rf"distiller.{part.__name__}.times = .* are not .*num_steps = 2 times that rise"):
         part(num_steps=2, times=times)
