@@ -32,7 +32,7 @@ class Sharpness:
 
     provides: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    measures: ClassVar[Measures] = {"sharpness": "higher"}
+    measures: ClassVar[Measures] = {"sharpness": None}
 
     num_real: Annotated[int, Ge(1)] = 1000
 
