@@ -4,9 +4,9 @@ A part is a plain Python class (or function) whose keyword-only, typed construct
 chooses; what follows from other parts (channels, number of classes, widths) is handed to its `build` when the stage is
 composed. The protocol of a slot has the slot's name: `Loss` is what fills `loss`. The others say what parts build.
 
-What a part can do that not all of its slot can, it says in its class attribute `provides`; what it asks of others, in `needs`.
-`genever check` refuses a stage in which a need is not met. The protocols here name the abilities that there are; a plugin may
-add its own.
+What a part can do that not all of its slot can, it says in its class attribute `provides`; what it asks of others, in
+`needs`. `genever check` refuses a stage in which a need is not met. The protocols here name the abilities that there are; a
+plugin may add its own.
 
     provides = ("taps", "path.*", "unconditional if dropout")   # each of these words is an ability
     needs = ("backbone.taps", "train.start", "loss.velocity | self.scale=1")

@@ -89,8 +89,8 @@ class VerifiableDataset(Dataset, Protocol):
 class Data(Protocol):
     """Images, and what is known of them.
 
-    It provides "labels", "captions" or "candidates" where its samples have those, "ranked" where their candidates stand in the
-    order of preference, the best first; "resizable" and "verifiable" where its dataset is a `ResizableDataset` or a
+    It provides "labels", "captions" or "candidates" where its samples have those, "ranked" where their candidates stand in
+    the order of preference, the best first; "resizable" and "verifiable" where its dataset is a `ResizableDataset` or a
     `VerifiableDataset`.
     """
 

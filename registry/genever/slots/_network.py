@@ -16,7 +16,8 @@ __all__ = ["Backbone", "Network", "NumberedNetwork"]
 
 @runtime_checkable
 class Network(Protocol):
-    """A built backbone, an `nn.Module`.
+    """A built backbone, an `nn.Module`. Its blocks, each of which is compiled and sharded on its own, are the entries of its
+    outermost `nn.ModuleList`s.
 
     Attributes:
         num_blocks: taps are 1 .. num_blocks: the output of that block (0 where there are no taps).

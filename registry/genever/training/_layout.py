@@ -43,7 +43,7 @@ def lay_out(method: Method, stage: Stage, world: World) -> Layout:
     What a method calls stays what it is. Its parameters may be replaced: the layout tells those that learn now.
 
     Raises:
-        UserError: `train.parallel` does not fit the number of processes.
+        UserError: `train.parallel` does not fit the number of processes, or `train.compile` the network.
     """
     names = {group: tuple(parameters) for group, parameters in method.groups().items()}
     learning = {group: frozenset(name.partition(".")[0] for name in found) for group, found in names.items()}
@@ -87,5 +87,11 @@ def _laid_out(parallel: Parallel, module: nn.Module, *, learns: bool, world: Wor
 
 def _compile(model: nn.Module, what: str) -> None:
     assert isinstance(model, Denoiser)
-    for module in [model.network] if what == "whole" else blocks_of(model.network):
+    modules = [model.network] if what == "whole" else blocks_of(model.network)
+    if not modules:
+        raise UserError(
+            f"train.compile = {what!r}: the network, a {type(model.network).__name__}, has no nn.ModuleList, whose entries "
+            "would be its blocks. Use train.compile = 'whole'."
+        )
+    for module in modules:
         module.compile()

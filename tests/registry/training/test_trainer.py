@@ -16,7 +16,7 @@ from genever.testing import toy_composition
 from genever.training import Composition, NonFiniteError, Stopped, Trainer, load_model_state, read_index
 from genever_plugins.conditioner.text import Text
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def trained(folder: Path, until: int | None = None, **parts: object) -> tuple[RunDirectory, Composition]:
@@ -236,3 +236,11 @@ def test_grids_ask_for_the_captions_of_the_stage(tmp_path: Path) -> None:
     assert own is not None
     assert grid("said", own) == grid("plain", ())
     assert grid("other", ("a high one",)) != grid("plain", ())
+
+
+def test_blocks_that_there_are_not_are_not_compiled(tmp_path: Path) -> None:
+    composition = toy_composition(compile="blocks")
+    network: Any = composition.model.network
+    network.blocks = nn.Sequential(*network.blocks)
+    with pytest.raises(UserError, match=r"train.compile = 'blocks': the network, a ToyNetwork, has no .*'whole'"):
+        Trainer(composition=composition, run=RunDirectory(tmp_path)).train()
