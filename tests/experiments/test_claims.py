@@ -96,11 +96,9 @@ def test_preference_is_the_share_of_samples_that_are_better(claims: Any, tmp_pat
     standings = [{"run": "d/other", "won": 1, "tied": 2, "lost": 5}, {"run": "d/ours", "won": 5, "tied": 2, "lost": 1}]
     words = ["arena", "other", "--by", "@Ink()", "--num", str(claims.PREFERENCES)]
     (tmp_path / "d/ours").mkdir(parents=True)
-    (tmp_path / "d/ours/claims.json").write_text(
-        json.dumps({" ".join(words): {"said": {"standings": standings}, "seconds": 9}})
-    )
+    (tmp_path / "d/ours/claims.json").write_text(json.dumps({" ".join(words): {"standings": standings}}))
     measured = claims.Measured.__new__(claims.Measured)
-    measured.root, measured._seconds = tmp_path, {}
+    measured.root = tmp_path
     assert measured._preferred(tmp_path / "d/ours", Path("other"), "@Ink()") == 6 / 8
 
 
@@ -197,15 +195,9 @@ def page(claims: Any, plan: Any) -> str:
 
 def test_row_stays_until_it_is_measured_again(claims: Any, plan: Any, page: str) -> None:
     plain = claims.unmeasured(plan, plan.claims[0])
-    assert claims.whole(plan, [plain], page, timed=False) == [{**plain, **MEASURED}]
-    new = {**plain, "method's": "1", "verdict": "**held**", "minutes": "9.0"}
-    assert claims.whole(plan, [new], page, timed=False) == [{**new, "minutes": "4.0"}]
-
-
-def test_minutes_are_measured_apart(claims: Any, plan: Any, page: str) -> None:
-    new = {**claims.unmeasured(plan, plan.claims[0]), "method's": "1", "verdict": "**held**", "minutes": "9.0"}
-    (row,) = claims.whole(plan, [new], page, timed=True)
-    assert (row["method's"], row["minutes"]) == ("7", "9.0")
+    new = {**plain, "method's": "1", "verdict": "**held**"}
+    assert claims.whole(plan, [plain], page) == [{**plain, **MEASURED}]
+    assert claims.whole(plan, [new], page) == [new]
 
 
 @pytest.mark.parametrize(
@@ -216,23 +208,22 @@ def test_row_that_compares_another_thing_is_not_measured(
     claims: Any, tmp_path: Path, page: str, changed: tuple[str, str]
 ) -> None:
     (tmp_path / "claims.yaml").write_text(LEARNED.replace(*changed))
-    (row,) = claims.whole(claims.read_plan(tmp_path / "claims.yaml"), [], page, timed=False)
+    (row,) = claims.whole(claims.read_plan(tmp_path / "claims.yaml"), [], page)
     assert (row["verdict"], row["method's"], row["minutes"]) == ("**not measured**", "–", "–")
 
 
-def test_row_lasts_a_seeds_runs_and_what_is_asked_of_them(claims: Any, tmp_path: Path) -> None:
-    facts = [("plain", 0, 60), ("learned", 60, 180), ("other", 0, 600)]
+def test_row_takes_what_the_runs_of_a_seed_took(claims: Any) -> None:
+    facts = [("plain", 0, 60), ("plain", 60, 180), ("learned", 60, 240), ("learned", 240, 480), ("other", 0, 600)]
     measured = claims.Measured.__new__(claims.Measured)
     measured.rows = [SimpleNamespace(stage=stage, facts={"started": start, "ended": end}) for stage, start, end in facts]
-    measured._seconds = {(tmp_path, "-b x"): 30.0}
-    assert measured.minutes(["plain", "learned"]) == pytest.approx(3.5)
+    assert measured.minutes(["plain", "learned"], 2) == pytest.approx(5.0)
 
 
 def test_page_tells_of_todays_experiments(claims: Any) -> None:
     """What was changed since is to be measured again: tools/claims --only NAME."""
     plan = claims.read_plan(claims.CLAIMS)
     page = claims.TABLE.read_text(encoding="utf-8")
-    assert claims.document(plan, claims.whole(plan, [], page, timed=False)) == page
+    assert claims.document(plan, claims.whole(plan, [], page)) == page
 
 
 def test_short_form_is_short_in_evaluations_too(claims: Any) -> None:
