@@ -475,6 +475,20 @@ class Stubborn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Weighing:
+    """It reads the weights while it is put together, where there may be none yet.
+
+    References:
+        Own work, 2026.
+    """
+
+    def align(self, method: Regression, composition: Composition) -> Regression:
+        norm = sum(parameter.norm().item() for parameter in composition.model.parameters())
+        assert norm > 0
+        return method
+
+
+@dataclass(frozen=True, kw_only=True)
 class Growing(Regression):
     """Its error counts for more from step to step, of which its state says nothing."""
 

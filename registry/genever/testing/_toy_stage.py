@@ -33,16 +33,17 @@ def toy_stage(**parts: Any) -> Stage:
     return Stage(**{**defaults, **parts})
 
 
-def toy_composition(*, runs: Runs | None = None, **parts: Any) -> Composition:
-    """The networks of a stage of toys on the CPU. A stage with a distiller starts from a run whose weights are random.
+def toy_composition(*, runs: Runs | None = None, device: str = "cpu", **parts: Any) -> Composition:
+    """The networks of a stage of toys. A stage with a distiller starts from a run whose weights are random.
 
     Args:
         runs: opens the runs that parts name. None = there are none.
+        device: 'meta' = without memory.
     """
     if "distiller" in parts:
         parts = {"start": "toy", **parts}
     start = _RandomStart() if parts.get("start") else None
-    return compose(toy_stage(**parts), device=torch.device("cpu"), start=start, runs=runs)
+    return compose(toy_stage(**parts), device=torch.device(device), start=start, runs=runs)
 
 
 class _RandomStart:

@@ -17,7 +17,17 @@ from genever.testing._toy_parts import ToyAverage
 from genever.testing._toy_stage import take_steps
 from genever.training import Composition, Method, Round, Stopped, Trainer
 
-__all__ = ["Built", "begun", "check_groups", "check_luck", "check_repeats", "check_resume", "check_state", "check_steps"]
+__all__ = [
+    "Built",
+    "begun",
+    "check_groups",
+    "check_luck",
+    "check_meta",
+    "check_repeats",
+    "check_resume",
+    "check_state",
+    "check_steps",
+]
 
 #: Builds a method anew, with the composition that it belongs to.
 Built = Callable[[], tuple[Method, Composition]]
@@ -44,6 +54,19 @@ def check_groups(build: Built) -> None:
     assert learning, "Nothing learns."
     assert set(learning) <= known, "A parameter that learns is in no role: no checkpoint would hold it."
     assert len(learning) == len(set(learning)), "A parameter is in two groups."
+
+
+def check_meta(build: Callable[..., Composition]) -> None:
+    """Without memory, as a stage is built before it is queued, the same learns.
+
+    Args:
+        build: a composition anew, on this device.
+    """
+    found, wanted = (
+        {group: {name: p.shape for name, p in learns.items()} for group, learns in method.groups().items()}
+        for method in (build(device=device).rounds()[0].start({}) for device in ("meta", "cpu"))
+    )
+    assert found == wanted
 
 
 def check_steps(build: Built) -> None:

@@ -20,6 +20,10 @@ def groups_are_parameters_of_roles(case: Case) -> None:
     _method.check_groups(lambda: _first_round(case))
 
 
+def networks_are_built_without_memory(case: Case) -> None:
+    _method.check_meta(lambda **stage: case.composition(distiller=case.part(), **stage))
+
+
 def two_steps_are_taken(case: Case) -> None:
     _method.check_steps(lambda: _first_round(case))
 

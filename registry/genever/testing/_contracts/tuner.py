@@ -17,6 +17,10 @@ def groups_are_parameters_of_roles(case: Case) -> None:
     _method.check_groups(lambda: _tuned(case))
 
 
+def networks_are_built_without_memory(case: Case) -> None:
+    _method.check_meta(lambda **stage: case.composition(tuner=case.part(), **stage))
+
+
 def two_steps_are_taken(case: Case) -> None:
     _method.check_steps(lambda: _tuned(case))
 
