@@ -45,7 +45,8 @@ class FlowGRPO:
         std_offset: added to the standard deviation of a group's rewards, in units of the reward.
         unbiased: whether that standard deviation divides by group_size - 1.
         kl_weight: strength of the pull to the model before tuning. 0 = disable; then no reference is kept.
-        guidance: of the rollouts and the updates, with gradient through both of its outputs. None = conditional.
+        guidance: of the rollouts and the updates, with gradient through both of its outputs, where the authors' code takes
+            that of the conditional one alone. None = conditional.
 
     References:
         Liu et al., Flow-GRPO: Training flow matching models via online RL, 2025. arXiv:2505.05470
