@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genever.errors import Place, Problem, UserError, did_you_mean, listed, shown_path
@@ -64,7 +64,7 @@ class _Reader:
         is_lifecycle = any(key.text == "stages" for key, _ in node.fields)
         keys = (*_FILE, *_RESOURCES, "stages") if is_lifecycle else (*_FILE, *_COMPOSED, "search", *_RESOURCES)
         section = Section(node, "", keys, self.mistakes)
-        stages = tuple(self._stages(section)) if is_lifecycle else (self._stage(section, "", (), {}),)
+        stages = tuple(self._stages(section)) if is_lifecycle else (self._stage(section, "", (), section),)
         sweep = Sweep(
             path=Path(os.path.abspath(self.path)),
             name=name or self._name(section),
@@ -101,7 +101,7 @@ class _Reader:
                 stage.wrong("name", "An earlier stage has that name. Give each its own.")
             elif name and not _NAME.fullmatch(name):
                 stage.wrong("name", "Write it with letters, digits, '.', '_' and '-'.")
-            yield self._stage(stage, name, self._after(stage, before), _resources(section))
+            yield self._stage(stage, name, self._after(stage, before), section)
             before.append(name)
 
     def _complain_of_packed_parents(self, stages: Sequence[Stage]) -> None:
@@ -143,8 +143,8 @@ class _Reader:
         self.mistakes.add(node.place, message)
         return None
 
-    def _stage(self, section: Section, name: str, after: tuple[Link, ...], inherited: Mapping[str, Node]) -> Stage:
-        """One stage; what it does not say of its resources is `inherited` from the file."""
+    def _stage(self, section: Section, name: str, after: tuple[Link, ...], file: Section) -> Stage:
+        """One stage; what it does not say of its resources, the file says."""
         label = f"stages.{name}." if name else ""
         varies = section.fields("vary", "{grid: {AdamW.lr: [1e-3, 3e-3]}, seeds: 3}")
         fixed = section.fields("fixed", "{train.steps: 500}")
@@ -153,6 +153,7 @@ class _Reader:
             section.mistakes.add(
                 section.places["search"], "A file has 'vary' or 'search', not both. Take one out, or make two files."
             )
+        whole, own = [(one.text("on"), one.integer("runs_per_job")) for one in (file, section)]
         stage = Stage(
             name=name,
             experiment=self._experiment(section),
@@ -161,9 +162,9 @@ class _Reader:
             axes=axes(varies, f"{label}vary", self.mistakes) if varies else (),
             fixed=point(fixed, f"{label}fixed", self.mistakes) if fixed else (),
             search=self._search(search) if search else None,
-            profile=section.text("on") or _text(inherited.get("on")),
-            overrides=self._overrides(section, inherited),
-            runs_per_job=section.integer("runs_per_job") or _integer(inherited.get("runs_per_job")) or 1,
+            profile=own[0] or whole[0],
+            overrides={**_overrides(file), **_overrides(section)},
+            runs_per_job=own[1] or whole[1] or 1,
         )
         self._complain_of_keys(stage)
         return stage
@@ -181,18 +182,6 @@ class _Reader:
             hint = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.gin")))
             section.wrong("experiment", f"There is no file {shown_path(path)}.{hint}")
         return path
-
-    def _overrides(self, section: Section, inherited: Mapping[str, Node]) -> dict[str, str]:
-        """What the stage asks of the profile, as read_profile takes it, each with its place."""
-        found: dict[str, str] = {}
-        section.fields("resources", "{minutes: 20}")
-        section.integer("limit")
-        for nodes in (inherited, section.nodes):
-            resources = nodes.get("resources")
-            found |= dict(_dotted(resources)) if isinstance(resources, Fields) else {}
-            limit = nodes.get("limit")
-            found |= {f"limit={limit.text}": str(limit.place)} if isinstance(limit, Scalar) else {}
-        return found
 
     def _search(self, node: Fields) -> Search:
         section = Section(node, "search", ("metric", "num", "seed", "over"), self.mistakes)
@@ -245,16 +234,11 @@ class _Reader:
             )
 
 
-def _resources(section: Section) -> dict[str, Node]:
-    return {key: section.nodes[key] for key in _RESOURCES if key in section.nodes}
-
-
-def _text(node: Node | None) -> str | None:
-    return node.text if isinstance(node, Scalar) else None
-
-
-def _integer(node: Node | None) -> int | None:
-    return node.value if isinstance(node, Scalar) and isinstance(node.value, int) else None
+def _overrides(section: Section) -> dict[str, str]:
+    """What is asked of the profile, as read_profile takes it, each with its place."""
+    resources, limit = section.fields("resources", "{minutes: 20}"), section.integer("limit")
+    found = dict(_dotted(resources)) if resources else {}
+    return found | ({f"limit={limit}": str(section.nodes["limit"].place)} if limit else {})
 
 
 def _dotted(node: Fields, prefix: str = "") -> Iterator[tuple[str, str]]:
