@@ -17,6 +17,8 @@ __all__ = ["Fields", "Items", "Node", "Scalar", "read_document"]
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000
 MAX_DEPTH = 20
+#: Python reads no whole number with more digits than a few thousand, and no float holds one with more than these.
+MAX_DIGITS = 300
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None, "none": None, "~": None, "": None}
@@ -42,7 +44,7 @@ class Scalar:
         if self.text.lower() in _WORDS:
             return _WORDS[self.text.lower()]
         if _INT.fullmatch(self.text):
-            return int(self.text)
+            return int(self.text) if len(self.text) <= MAX_DIGITS else self.text
         return float(self.text) if _FLOAT.fullmatch(self.text) else self.text
 
     def __str__(self) -> str:

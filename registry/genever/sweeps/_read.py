@@ -237,23 +237,26 @@ class _Reader:
 def _overrides(section: Section) -> dict[str, str]:
     """What is asked of the profile, as read_profile takes it, each with its place."""
     resources, limit = section.fields("resources", "{minutes: 20}"), section.integer("limit")
-    found = dict(_dotted(resources)) if resources else {}
+    found = dict(_dotted(resources, section.mistakes)) if resources else {}
     return found | ({f"limit={limit}": str(section.nodes["limit"].place)} if limit else {})
 
 
-def _dotted(node: Fields, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _dotted(node: Fields, mistakes: Mistakes, prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in node.fields:
         if isinstance(value, Fields):
-            yield from _dotted(value, f"{prefix}{key.text}.")
+            yield from _dotted(value, mistakes, f"{prefix}{key.text}.")
         else:
-            yield f"{prefix}{key.text}={_yaml(value)}", str(key.place)
+            yield f"{prefix}{key.text}={_yaml(value, mistakes)}", str(key.place)
 
 
-def _yaml(node: Node) -> str:
+def _yaml(node: Node, mistakes: Mistakes) -> str:
     """A value as YAML on one line."""
     if isinstance(node, Items):
-        return f"[{', '.join(map(_yaml, node.items))}]"
-    assert isinstance(node, Scalar)
+        return f"[{', '.join(_yaml(item, mistakes) for item in node.items)}]"
+    if isinstance(node, Fields):
+        message = f"resources lists {node}, but a list holds texts and numbers. Put a text that has a ':' in quotes."
+        mistakes.add(node.place, message)
+        return "null"
     return repr(node.text) if node.quoted else node.text
 
 

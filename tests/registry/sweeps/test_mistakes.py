@@ -50,6 +50,21 @@ def test_odd_file_is_refused(content: bytes, message: str, sweep_file: Write) ->
     assert str(caught.value).partition("error: ")[2] == message
 
 
+@pytest.mark.parametrize("num_digits", [400, 5000])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("vary: {{seeds: {}}}", "vary.seeds is '?9+"),
+        ("search: {{metric: fd, num: 2, over: {{AdamW.lr: {{uniform: [0, {}]}}}}}}", "uniform takes"),
+        ("vary: {{random: {{num: 2, over: {{AdamW.lr: {{int: [0, {}]}}}}}}}}", "int takes"),
+    ],
+)
+def test_number_of_endless_digits_is_refused(line: str, message: str, num_digits: int, sweep_file: Write) -> None:
+    text = f"experiment: ../digits/pretrain.gin\n{line.format('9' * num_digits)}\n"
+    with pytest.raises(UserError, match=f":2: error: .*{message}"):
+        read_sweep(sweep_file(text))
+
+
 def test_aliases_of_aliases_do_not_fill_the_memory(sweep_file: Write) -> None:
     lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [
