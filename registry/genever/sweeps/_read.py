@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter
@@ -257,7 +258,9 @@ def _yaml(node: Node, mistakes: Mistakes) -> str:
         message = f"resources lists {node}, but a list holds texts and numbers. Put a text that has a ':' in quotes."
         mistakes.add(node.place, message)
         return "null"
-    return repr(node.text) if node.quoted else node.text
+    if isinstance(node.value, str):
+        return json.dumps(node.value, ensure_ascii=False)  # As YAML reads it too, whatever the text holds.
+    return "null" if node.value is None else node.text
 
 
 def _keys(block: tuple[Point, ...]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from genever.language import Place
+from genever.launch import read_profile
 from genever.sweeps import Search, Variant, expand, read_sweep
 from genever.sweeps._distributions import Choice, Distribution, Int, LogUniform, Normal, Uniform
 from genever.sweeps._search import Trial, measured, probes, propose
@@ -222,6 +223,15 @@ def lineage(found: tuple[Variant, ...], number: int) -> dict[str, int]:
     return {stage: one for other in above for stage, one in other.items()} | {found[number].stage: number}
 
 
+def test_resources_reach_the_profile_as_they_are_written(sweep_file: Write) -> None:
+    lines = ["echo a, b", '[ -d "x\\y" ]', "echo it's # all", "yes", "ключ"]
+    text = "resources:\n  interface: null\n  slurm: {account: '007'}\n  setup:\n  - echo a, b\n"
+    text += "".join(f"  - '{line.replace(chr(39), 2 * chr(39))}'\n" for line in lines[1:])
+    (stage,) = read_sweep(sweep_file(HEAD + text)).stages
+    profile = read_profile("local", stage.overrides)
+    assert (profile.interface, profile.slurm.account, profile.setup) == (None, "007", lines)
+
+
 def test_stage_takes_its_resources_from_the_file_unless_it_says_otherwise(sweep_file: Write) -> None:
     text = (
         "on: big\nlimit: 4\nresources: {minutes: 20, slurm: {partition: long}}\nstages:\n"
@@ -229,7 +239,7 @@ def test_stage_takes_its_resources_from_the_file_unless_it_says_otherwise(sweep_
         "- {name: later, experiment: ../digits/later.gin, on: small, limit: 2, resources: {minutes: 5}}\n"
     )
     base, later = read_sweep(sweep_file(text)).stages
-    assert (base.profile, list(base.overrides)) == ("big", ["minutes=20", "slurm.partition=long", "limit=4"])
+    assert (base.profile, list(base.overrides)) == ("big", ["minutes=20", 'slurm.partition="long"', "limit=4"])
     assert (later.profile, list(later.overrides)) == ("small", [*base.overrides, "minutes=5", "limit=2"])
     assert later.overrides["limit=2"] == "experiments/sweeps/a.yaml:6"
 
