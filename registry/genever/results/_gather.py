@@ -15,8 +15,10 @@ from genever.sweeps import SweepDirectory, conditions, find_sweep, known_sweeps
 
 __all__ = ["Table", "gather"]
 
-#: A run, the runs of an experiment; and inside a root: those of several, those of all.
-_ANYWHERE, _INSIDE = ("run.json", "*/run.json"), ("*/*/run.json", "*/*/*/run.json")
+#: A run, the runs of an experiment; and inside a root: those of several, those of all. What begins with '.' is no name of
+#: any, but where a run is being made, or was when somebody pulled the plug.
+_ANYWHERE = ("run.json", "[!.]*/run.json")
+_INSIDE = ("[!.]*/[!.]*/run.json", "[!.]*/[!.]*/[!.]*/run.json")
 
 
 @dataclass(frozen=True, kw_only=True)

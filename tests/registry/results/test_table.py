@@ -255,6 +255,15 @@ def test_sweep_is_found_by_its_file(new_run: NewRun, new_sweep: NewSweep, read: 
     assert read("tiny.yaml")[0].name == "tiny"
 
 
+def test_run_that_is_half_made_hides_no_other(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = new_run()
+    monkeypatch.setattr(Path, "rename", lambda *paths: exit("killed"))
+    with pytest.raises(SystemExit):
+        new_run()
+    assert len(list(Path("runs/.making").glob("*/run.json"))) == 1
+    assert [row.run for row in gather("runs", Path("runs")).rows] == [whole]
+
+
 def test_broken_manifest_is_a_users_error(new_sweep: NewSweep) -> None:
     new_sweep().manifest_file.write_text("{")
     with pytest.raises(UserError, match=r"manifest\.json cannot be read"):
