@@ -14,7 +14,7 @@ from genever.command._columns import columns
 from genever.command._sweep_status import progress, sweep_answer, sweep_text
 from genever.launch import Condition, look
 from genever.runs import RunDirectory, list_runs
-from genever.sweeps import conditions, find_sweep, known_sweeps
+from genever.sweeps import conditions, find_sweep, is_driven, known_sweeps
 
 __all__ = ["add_arguments", "run"]
 
@@ -58,6 +58,8 @@ def _looked(arguments: argparse.Namespace) -> tuple[str, bool]:
     for name in arguments.name or [None]:
         sweep = find_sweep(name, root) if name is not None else None
         if sweep is not None:
+            # Between two runs of a search nothing lives but who drives it; he is asked for first, as he may leave meanwhile.
+            is_live = is_live or is_driven(sweep.root, sweep.name)
             found = conditions(sweep)
             texts.append(sweep_text(sweep, found))
             answers.append(sweep_answer(sweep, found))

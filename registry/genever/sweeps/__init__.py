@@ -1,6 +1,6 @@
 """Sweeps: many runs of one experiment, or of several in a row, from one file. Nothing here imports torch."""
 
-from genever.sweeps._alone import alone_at, alone_in
+from genever.sweeps._alone import alone_at, alone_in, is_driven
 from genever.sweeps._compose import Composer
 from genever.sweeps._cost import Cost, Speedometer, cost_of
 from genever.sweeps._drive import Driver, trials_of
@@ -40,6 +40,7 @@ __all__ = [
     "cost_of",
     "expand",
     "find_sweep",
+    "is_driven",
     "known_sweeps",
     "measured",
     "open_sweep",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from genever.errors import UserError
 
-__all__ = ["alone_at", "alone_in"]
+__all__ = ["alone_at", "alone_in", "is_driven"]
 
 
 @contextmanager
@@ -36,9 +36,9 @@ def alone_at(root: Path, name: str) -> Iterator[None]:
     Raises:
         UserError: there is one.
     """
-    folder = root / "sweeps"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f".{name}.lock", "w", encoding="utf-8") as lock:
+    file = _lock_of(root, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -48,3 +48,17 @@ def alone_at(root: Path, name: str) -> Iterator[None]:
         except OSError:
             print(f"The file system of {root} knows no locks; let no second process drive this search.", file=sys.stderr)
         yield
+
+
+def is_driven(root: Path, name: str) -> bool:
+    """Whether a process drives a search now. One on a file system that knows no locks is not seen."""
+    with suppress(OSError), open(_lock_of(root, name), encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _lock_of(root: Path, name: str) -> Path:
+    return root / "sweeps" / f".{name}.lock"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,17 @@ def test_search_has_one_driver(folder: Path, sweep_file: Write, genever: Genever
         code, _, err = genever("sweep", sweep_file(SEARCH))
     message = "another process drives the search 'a' already. Follow it with: genever status a"
     assert (code, err) == (2, f"genever sweep: {message}\n")
+
+
+def test_status_watches_a_search_until_nobody_drives_it(
+    drive: Callable[..., Drive], genever: Genever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drive().driver.drive()
+    driven, naps = ExitStack(), []
+    driven.enter_context(alone_at(Path("runs"), "a"))
+    monkeypatch.setattr("time.sleep", lambda seconds: (naps.append(seconds), driven.close()))
+    genever("status", "a", "--watch")
+    assert len(naps) == 1
 
 
 def test_status_names_the_best_run_of_a_search(drive: Callable[..., Drive], genever: Genever) -> None:
