@@ -45,6 +45,8 @@ logger = logging.getLogger("genever")
 
 #: Seconds that a process which lost another leaves it to say why.
 _FIRST_WORD_S = 1.0
+#: What a path that somebody wrote is to blame for, at every start. What else fails of a disk or a network may pass.
+_OF_A_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 #: Exit codes of a run's process. Done; the work failed; the user's input is wrong.
 FINISHED, FAILED, WRONG = 0, 1, 2
 #: Everything is saved, and it was asked to be started again; or to stop.
@@ -89,7 +91,7 @@ def _live(run: RunDirectory, catalog: Catalog, device: torch.device, place: Plac
         total = composition.stage.steps * len(composition.rounds())
         heartbeat = Heartbeat(run, place.attempt, first=first, total=total)
         trainer = _trainer(run, composition, heartbeat)
-    except (ValueError, OSError) as error:
+    except (ValueError, *_OF_A_PATH) as error:
         raise UserError(_with_place(str(error), run)) from error
     if world.leads:
         run.update_facts(
