@@ -14,7 +14,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from genever.launch import Condition, Job, Profile, connect, freeze_code
+from genever.errors import UserError
+from genever.launch import Condition, Job, Profile, RunJob, connect, freeze_code
 from genever.runs import RunDirectory, surroundings, write_whole
 from genever.sweeps._compose import Composer
 from genever.sweeps._make import make_runs
@@ -77,7 +78,8 @@ class Submitter:
             goes_again: whether a run in this condition, which nobody trains, is submitted.
 
         Raises:
-            UserError: a cluster refuses, or an experiment has changed and has mistakes now. What is in is in.
+            UserError: a cluster refuses, a job would have to wait for one of another cluster, or an experiment has changed
+                and has mistakes now. What is in is in.
         """
         conditions = conditions_of(sweep, {})
         jobs: dict[str, str] = {}  # By run: the job that ends it, '' where it is finished. Absent: nothing will come of it.
@@ -93,7 +95,7 @@ class Submitter:
             needed = {sweep.elements[one.number].run or "": parents[one.number] for one in ready}
             jobs |= {run: conditions[run].job or "" for run in needed if _is_in_hand(conditions[run])}
             waiting = {
-                run: tuple(dict.fromkeys(jobs[other] for other in others if jobs[other]))
+                run: _jobs_of(sweep, stage, run, {other: jobs[other] for other in others if jobs[other]})
                 for run, others in needed.items()
                 if run not in jobs and goes_again(conditions[run]) and not _is_somebody_elses(sweep, run, conditions[run])
             }
@@ -116,6 +118,21 @@ class Submitter:
         write_whole(sweep.runs_file, "".join(f"{run.path}\n" for _, run in sweep.runs()))
         cluster = connect(Profile.from_dict(stage.profile), sweep.root, code=self._code)
         return cluster.submit(_packed(sweep, stage, waiting))
+
+
+def _jobs_of(sweep: SweepDirectory, stage: StageRecord, run: str, jobs: Mapping[str, str]) -> tuple[str, ...]:
+    """The jobs that a run waits for, each once, from those of its parents. A cluster knows no jobs but its own."""
+    kind = stage.profile["kind"]
+    for path, job in ((sweep.root / parent, job) for parent, job in jobs.items()):
+        folder = RunJob(path).folder
+        if folder and folder.profile.kind != kind:
+            other = folder.profile.kind
+            raise UserError(
+                f"{sweep.root / run} is to run on {kind}, but {path}, which it waits for, is in hand on {other} as "
+                f"job {job}. Wait until that has finished, name its cluster with --on {other}, or cancel it: "
+                f"genever cancel {path}"
+            )
+    return tuple(dict.fromkeys(jobs.values()))
 
 
 def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting) -> list[Job]:

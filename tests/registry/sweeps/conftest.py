@@ -115,7 +115,7 @@ class FakeCluster:
 
     def submit(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
         for job in jobs:
-            folder = JobFolder.create(self.root, [job], Profile(), None)
+            folder = JobFolder.create(self.root, [job], self.profiles[-1], None)
             if len(self.jobs) >= self.most:
                 raise KeyboardInterrupt
             number = str(len(self.jobs) + 1)

@@ -164,6 +164,22 @@ def test_stage_whose_start_failed_is_cancelled_and_says_so(
     assert [cluster.waits_for[job] for job in ("7_0", "8_0", "9_0")] == [(), ("7_0",), ("7_0",)]
 
 
+@pytest.mark.parametrize(("before", "now"), [("slurm", "local"), ("local", "slurm")])
+def test_stage_waits_for_no_job_of_another_cluster(
+    before: str, now: str, sweep: Sweep, genever: Genever, cluster: Any, runs_of: RunsOf
+) -> None:
+    sweep(STAGES, "--on", before)
+    base, later = runs_of()[1].path, runs_of()[4].path
+    cluster.end(runs_of()[0])
+    genever("cancel", *(run.path for run in runs_of()[2:]))
+    code, _, err = genever("sweep", "experiments/sweeps/a.yaml", "--on", now)
+    what = f"{later} is to run on {now}, but {base}, which it waits for, is in hand on {before} as job 2_0."
+    to_do = f"Wait until that has finished, name its cluster with --on {before}, or cancel it: genever cancel {base}"
+    assert (code, err) == (2, f"genever sweep: {what} {to_do}\n")
+    cluster.end(runs_of()[1])
+    assert sweep(STAGES, "--on", now) == "a: 4 runs submitted; 2 finished, 4 queued of 6\n"
+
+
 def test_stage_after_several_waits_for_and_names_the_runs_of_all(sweep: Sweep, cluster: Any, runs_of: RunsOf) -> None:
     sweep(JUDGED)
     assert [cluster.waits_for[job] for job in ("4_0", "5_0")] == [("1_0", "2_0"), ("1_0", "3_0")]
