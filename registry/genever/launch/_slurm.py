@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from genever.errors import UserError
@@ -41,19 +42,18 @@ class Slurm:
         """As `Cluster.submit`."""
         from genever.launch._sbatch import sbatch
 
-        lanes: deque[tuple[str, int]] = deque()  # The last arrays, and how many jobs of each may run at once.
+        # SLURM limits the jobs of one array. Of several each has so many of the slots, once those that had them are over.
+        slots = deque[tuple[str, ...]]([()] * (self.profile.limit or 0))
         for group in arrays(jobs, self.profile.slurm.max_array_size):
             folder = JobFolder.create(self.root, group, self.profile, self.code)
-            # SLURM limits the jobs of one array; of several, the later wait until there is room for as many as they may be.
-            width, earlier = min(self.profile.limit or len(group), len(group)), []
-            while self.profile.limit and sum(one for _, one in lanes) + width > self.profile.limit:
-                earlier.append(lanes.popleft()[0])
+            taken = [slots.popleft() for _ in range(min(len(slots), len(group)))]
+            earlier = list(dict.fromkeys(chain(*taken)))
             try:
                 folder.note_id(sbatch(folder, len(group), after=_numbered(group[0].after), earlier=earlier))
             except UserError:
                 folder.forget()
                 raise
-            lanes.append((folder.id, width))
+            slots.extend([(folder.id,)] * len(taken))
             yield from ((job, folder.job(element)) for element, job in enumerate(group))
 
     def states(self, ids: Collection[str]) -> Mapping[str, JobState]:
