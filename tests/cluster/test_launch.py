@@ -240,13 +240,14 @@ def test_arrays_are_cut_where_the_cluster_wants_them_cut(cluster: Any, root: Pat
     assert [_seen(run).kind for run in runs] == ["finished"] * 5
 
 
-def test_limit_holds_for_several_arrays(cluster: Any, root: Path, stand_ins: Path) -> None:
+def test_limit_holds_for_several_arrays_and_submissions(cluster: Any, root: Path, stand_ins: Path) -> None:
     runs = [RunDirectory.create(root, "digits/fake", "0123456789", {}) for _ in range(6)]
     for run in runs:
         (run.path / "plan.json").write_text('{"steps": 10, "seconds": 0.1}')
     profile = Profile(kind="slurm", limit=2, slurm=SlurmSettings(max_array_size=2))
     slurm = connect(profile, root, code=stand_ins)
-    ids = [job for _, job in slurm.submit([Job(name="many", runs=(run.path,)) for run in runs])]
+    ids = [job for _, job in slurm.submit([Job(name="many", runs=(run.path,)) for run in runs[:3]])]
+    ids += [job for _, job in slurm.submit([Job(name="more", runs=(run.path,), beside=tuple(ids)) for run in runs[3:]])]
     at_once: list[int] = []
 
     def over() -> bool:

@@ -20,12 +20,14 @@ class Job:
         after: ids of the jobs that must have succeeded. If one does not, this job is dropped from the queue.
         rest: a file of runs' directories, one a line; those that wait are cancelled once a run of this job has failed for
             good. None = the others go on.
+        beside: ids of jobs that count towards the profile's limit as well. A local queue counts all of its own.
     """
 
     name: str
     runs: tuple[Path, ...]
     after: tuple[str, ...] = ()
     rest: Path | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

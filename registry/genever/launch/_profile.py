@@ -68,7 +68,8 @@ class Profile(_Settings):
         memory_gb: of each node. None = as the cluster sets it.
         minutes: time limit of one start; a run that needs longer saves and queues again. A local queue has none.
         retries: restarts in a row after failures that saved nothing new between them.
-        limit: jobs at once. None = on SLURM as many as it lets; locally as many as the GPUs are for, without GPUs one.
+        limit: jobs at once, on SLURM of a sweep, locally of all. None = on SLURM as many as it lets; locally as many as the
+            GPUs are for, without GPUs one.
         interface: network interface between nodes, such as 'ib0'. None = the host's name decides.
         environment: variables of the job.
         setup: shell lines before it starts, such as 'module load cuda'.

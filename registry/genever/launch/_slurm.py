@@ -44,6 +44,8 @@ class Slurm:
 
         # SLURM limits the jobs of one array. Of several each has so many of the slots, once those that had them are over.
         slots = deque[tuple[str, ...]]([()] * (self.profile.limit or 0))
+        for array in self._at_work({one for job in jobs for one in job.beside}) if slots else ():
+            slots.append((*slots.popleft(), array))
         for group in arrays(jobs, self.profile.slurm.max_array_size):
             folder = JobFolder.create(self.root, group, self.profile, self.code)
             taken = [slots.popleft() for _ in range(min(len(slots), len(group)))]
@@ -55,6 +57,16 @@ class Slurm:
                 raise
             slots.extend([(folder.id,)] * len(taken))
             yield from ((job, folder.job(element)) for element, job in enumerate(group))
+
+    def _at_work(self, ids: Collection[str]) -> list[str]:
+        """The array of each of these jobs that is not over."""
+        try:
+            return [line.job.rpartition("_")[0] for line in _squeue() if {line.job, line.named} & {*ids}] if ids else []
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UserError(
+                f"SLURM does not say which jobs are over, and limit = {self.profile.limit} counts those that are not: "
+                f"{_why(error)}. Submit again once it answers, or without a limit."
+            ) from error
 
     def states(self, ids: Collection[str]) -> Mapping[str, JobState]:
         """As `Cluster.states`; without accounting too."""

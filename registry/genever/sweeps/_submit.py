@@ -99,7 +99,8 @@ class Submitter:
                 for run, others in needed.items()
                 if run not in jobs and goes_again(conditions[run]) and not _is_somebody_elses(sweep, run, conditions[run])
             }
-            for job, number in self._submitted(sweep, stage, waiting):
+            live = {run or "": one.job or "" for run, one in conditions.items() if one.is_live}
+            for job, number in self._submitted(sweep, stage, waiting, _limited_with(sweep, stage, {**live, **jobs})):
                 runs = [run.relative_to(sweep.root).as_posix() for run in job.runs]
                 jobs |= dict.fromkeys(runs, number)
                 submitted += runs
@@ -112,21 +113,35 @@ class Submitter:
         facts = self._facts(Path(stage.file).parent) if new else {}
         return make_runs(sweep, stage, elements, self.composer, facts)
 
-    def _submitted(self, sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting) -> Iterator[tuple[Job, str]]:
+    def _submitted(
+        self, sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting, beside: tuple[str, ...]
+    ) -> Iterator[tuple[Job, str]]:
         if not waiting:
             return iter(())
         write_whole(sweep.runs_file, "".join(f"{run.path}\n" for _, run in sweep.runs()))
         cluster = connect(Profile.from_dict(stage.profile), sweep.root, code=self._code)
-        return cluster.submit(_packed(sweep, stage, waiting))
+        return cluster.submit(_packed(sweep, stage, waiting, beside))
+
+
+def _cluster_of(run: Path) -> str:
+    """The kind of the cluster that has a run's job; '' = there is none."""
+    folder = RunJob(run).folder
+    return folder.profile.kind if folder else ""
+
+
+def _limited_with(sweep: SweepDirectory, stage: StageRecord, jobs: Mapping[str, str]) -> tuple[str, ...]:
+    """The jobs that count towards the limit of a stage as well, from those of all runs: what its cluster has in hand."""
+    if stage.profile["limit"] is None:
+        return ()
+    kind = stage.profile["kind"]
+    return tuple(dict.fromkeys(job for run, job in jobs.items() if job and _cluster_of(sweep.root / run) == kind))
 
 
 def _jobs_of(sweep: SweepDirectory, stage: StageRecord, run: str, jobs: Mapping[str, str]) -> tuple[str, ...]:
     """The jobs that a run waits for, each once, from those of its parents. A cluster knows no jobs but its own."""
     kind = stage.profile["kind"]
     for path, job in ((sweep.root / parent, job) for parent, job in jobs.items()):
-        folder = RunJob(path).folder
-        if folder and folder.profile.kind != kind:
-            other = folder.profile.kind
+        if (other := _cluster_of(path)) != kind:
             raise UserError(
                 f"{sweep.root / run} is to run on {kind}, but {path}, which it waits for, is in hand on {other} as "
                 f"job {job}. Wait until that has finished, name its cluster with --on {other}, or cancel it: "
@@ -135,7 +150,7 @@ def _jobs_of(sweep: SweepDirectory, stage: StageRecord, run: str, jobs: Mapping[
     return tuple(dict.fromkeys(jobs.values()))
 
 
-def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting) -> list[Job]:
+def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting, beside: tuple[str, ...]) -> list[Job]:
     """Jobs for some runs."""
     name = f"{sweep.name}-{stage.name}" if stage.name else sweep.name
     rest = sweep.runs_file if sweep.manifest.on_failure == "stop" else None
@@ -144,7 +159,7 @@ def _packed(sweep: SweepDirectory, stage: StageRecord, waiting: _Waiting) -> lis
         runs = [sweep.root / run for run in group]
         for first in range(0, len(runs), stage.runs_per_job):
             together = tuple(runs[first : first + stage.runs_per_job])
-            jobs.append(Job(name=name, runs=together, after=after, rest=rest))
+            jobs.append(Job(name=name, runs=together, after=after, rest=rest, beside=beside))
     return jobs
 
 

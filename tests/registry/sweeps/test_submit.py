@@ -180,6 +180,22 @@ def test_stage_waits_for_no_job_of_another_cluster(
     assert sweep(STAGES, "--on", now) == "a: 4 runs submitted; 2 finished, 4 queued of 6\n"
 
 
+def test_limit_counts_all_that_a_cluster_has_of_a_sweep(sweep: Sweep, cluster: Any, runs_of: RunsOf) -> None:
+    sweep(STAGES + "limit: 2\n")
+    assert [job.beside for job in cluster.jobs.values()] == [()] * 2 + [("1_0", "2_0")] * 4
+    cluster.end(runs_of()[0])
+    cluster.end(runs_of()[2], "stopped")
+    sweep(STAGES + "limit: 2\n")
+    assert {*cluster.jobs["7_0"].beside} == {"2_0", "4_0", "5_0", "6_0"}
+
+
+def test_limit_counts_no_job_of_another_cluster(sweep: Sweep, cluster: Any, runs_of: RunsOf) -> None:
+    sweep(SEEDS)
+    cluster.end(runs_of()[0], "stopped")
+    sweep(SEEDS, "--on", "slurm", "--limit", "2")
+    assert cluster.jobs["4_0"].beside == ()
+
+
 def test_stage_after_several_waits_for_and_names_the_runs_of_all(sweep: Sweep, cluster: Any, runs_of: RunsOf) -> None:
     sweep(JUDGED)
     assert [cluster.waits_for[job] for job in ("4_0", "5_0")] == [("1_0", "2_0"), ("1_0", "3_0")]
