@@ -176,6 +176,8 @@ def _alone(facts: Mapping[str, Any], state: JobState | None, job: RunJob, silent
         return kinds.get(status, "running"), f"{state.reason}{f'; {silent}' if silent_s >= _SILENT_S else ''}"
     if status in ("running", "starting") and silent_s < (_GONE_S if folder else _SILENT_S):
         return "running" if status == "running" else "starting", ""
+    if job.cancelled.exists():  # It had no time left to save.
+        return "cancelled", ""
     if folder is None:
         return ("created", "") if status == "created" else ("lost", f"{silent}: its process is gone")
     name = f"job {folder.job(job.facts['element'])}"

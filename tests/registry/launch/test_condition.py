@@ -93,6 +93,11 @@ def test_run_that_was_stopped_or_cancelled_says_so(seen: See) -> None:
     assert seen("stopped", None, cancelled=True).kind == "cancelled"
 
 
+def test_cancelled_run_that_was_killed_before_it_saved_is_cancelled(seen: See) -> None:
+    assert seen("running", None, beat=30, cancelled=True).kind == "running"
+    assert _said(seen("running", None, beat=300, cancelled=True)) == ("cancelled", "")
+
+
 def test_run_that_the_cluster_forgot_is_lost(seen: See) -> None:
     reason = "the cluster does not know job 12_0 any more, and there was no heartbeat for 5 min"
     assert _said(seen("running", None, beat=300)) == ("lost", reason)
