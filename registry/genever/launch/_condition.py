@@ -98,10 +98,12 @@ def condition(run: RunDirectory, state: JobState | None, now: float) -> Conditio
     if facts["status"] == "finished":
         return Condition(kind="finished")
     job, beat = RunJob(run.path), _beat(run)
+    folder = job.folder
+    if folder and not job.attempts:  # What its files say is of an earlier submission.
+        facts = {**facts, "status": "created", "reason": None}
     since = max(beat.get("time", 0.0), *(attempt["started"] for attempt in job.attempts[-1:]), facts.get("created", 0.0))
     kind, reason = _seen(facts, state, job, now - since)
     running = kind == "running" and beat.get("time", 0.0) >= facts.get("started", now)
-    folder = job.folder
     return Condition(
         kind=kind,
         reason=reason,

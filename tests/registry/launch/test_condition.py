@@ -119,6 +119,21 @@ def test_job_that_failed_at_its_start_is_told_with_the_end_of_its_log(seen: See)
     assert found.reason.endswith("12_0_0_log.out ends: two / three / bash: nothing: command not found")
 
 
+@pytest.mark.parametrize("before", ["failed", "stopped", "preempted", "running"])
+def test_run_that_was_submitted_anew_is_how_this_submission_is(seen: See, before: str) -> None:
+    def see(state: JobState | None, **options: Any) -> tuple[str, str]:
+        return _said(seen(before, state, attempts=0, beat=200, reason="loss", **options))
+
+    assert see(QUEUED) == ("queued", "Priority")
+    assert see(SILENT) == ("queued", "no controller")
+    assert see(RUNNING) == ("starting", "")
+    assert see(None, cancelled=True) == ("cancelled", "")
+    kind, reason = see(None, log="bash: no such thing\n")
+    assert kind == "failed"
+    assert reason.startswith("job 12_0 ended before the run began; ")
+    assert reason.endswith("ends: bash: no such thing")
+
+
 def test_run_whose_start_failed_is_cancelled(seen: See) -> None:
     found = seen("created", None, attempts=0, after=("11_3",))
     assert _said(found) == ("cancelled", "job 11_3 did not succeed, and this one waits for it")
