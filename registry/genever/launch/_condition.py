@@ -70,7 +70,7 @@ def cancel_runs(runs: Sequence[RunDirectory]) -> None:
     """
     for run in runs:
         RunJob(run.path).cancelled.touch()
-    whole = [run for run in runs if all(_needs_no_job(other) for other in RunJob(run.path).mates)]
+    whole = [run for run in runs if not RunJob(run.path).awaiting]
     for key, ids in _by_cluster(map(_place, whole)).items():
         _cluster(key).cancel(ids)
 
@@ -81,10 +81,6 @@ def cancel_waiting(runs: Sequence[RunDirectory]) -> None:
         run for run, found in zip(runs, look(runs), strict=True) if found.kind in ("created", "queued", "queued again")
     ]
     cancel_runs(waiting)
-
-
-def _needs_no_job(run: RunDirectory) -> bool:
-    return RunJob(run.path).cancelled.exists() or run.facts["status"] == "finished"
 
 
 def condition(run: RunDirectory, state: JobState | None, now: float) -> Condition:
@@ -144,22 +140,21 @@ def _cluster(key: tuple[Literal["local", "slurm"], Path]) -> Cluster:
 
 def _seen(facts: Mapping[str, Any], state: JobState | None, job: RunJob, silent_s: float) -> tuple[Kind, str]:
     """What a run that has not finished is up to, and why."""
-    attempts = job.attempts
     status, reason = facts["status"], facts.get("reason") or ""
-    gave_up = bool(attempts and attempts[-1].get("gave_up"))
-    lives = status == "running" and silent_s < _SILENT_S
     if state is None or state.phase == "unknown":
         return _alone(facts, state, job, silent_s)
-    if state.phase == "queued":
-        return ("queued again" if attempts else "queued"), state.reason
-    if gave_up:
+    if job.gave_up:
         return "failed", _with_log(reason, job)
-    if lives:
+    if job.cancelled.exists() and (state.phase == "queued" or status not in ("starting", "running")):
+        return "cancelled", ""
+    if state.phase == "queued":
+        return ("queued again" if job.attempts else "queued"), state.reason
+    if status == "running" and silent_s < _SILENT_S:
         return "running", "it was asked to end" if state.phase == "leaving" else ""
     if status == "running":
         return "running", f"no heartbeat for {silent_s / 60:.0f} min"
     if status == "stopped":
-        return ("cancelled", reason) if job.cancelled.exists() else ("running", "it was asked to end")
+        return "running", "it was asked to end"
     return ("queued again" if status == "preempted" else "starting"), reason
 
 

@@ -112,6 +112,11 @@ class JobFolder:
     def runs(self, element: int) -> list[RunDirectory]:
         return [RunDirectory(Path(run)) for run in self.told["runs"][element]]
 
+    def has(self, run: RunDirectory) -> bool:
+        """Whether a run is still of one of these jobs: somebody may have submitted it anew, or trained it himself."""
+        facts = RunJob(run.path).facts
+        return not facts or Path(facts.get("folder", "")).name == self.name
+
     def job(self, element: int) -> str:
         """The id of one job."""
         return f"{self.id}_{element}"
@@ -146,10 +151,21 @@ class RunJob:
         return _known_folder(Path(path)) if path and Path(path).is_dir() else None
 
     @property
-    def mates(self) -> list[RunDirectory]:
-        """All runs of the job, this one too."""
-        folder = self.folder
-        return folder.runs(self.facts["element"]) if folder else []
+    def awaiting(self) -> list[RunDirectory]:
+        """The runs of the job, this one or others, that still need it."""
+        if (folder := self.folder) is None:
+            return []
+        return [run for run in folder.runs(self.facts["element"]) if folder.has(run) and not RunJob(run.path).is_over]
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the job starts the run no more, since that would be in vain."""
+        return any(attempt.get("gave_up") for attempt in self.attempts)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has nothing more to do for the run."""
+        return self.cancelled.exists() or self.gave_up or RunDirectory(self.run).facts["status"] == "finished"
 
     @property
     def attempts(self) -> list[dict[str, Any]]:

@@ -87,7 +87,8 @@ def run_job(folder: JobFolder, element: int) -> int:
     profile = folder.profile
     device = None if profile.gpus_per_process else "cpu"
     token = f"local-{folder.job(element)}-{secrets.token_hex(3)}"
-    code = supervise(folder.runs(element), spawn_here(profile, device=device), token=token, retries=profile.retries)
+    spawn = spawn_here(profile, device=device)
+    code = supervise(folder.runs(element), spawn, token=token, retries=profile.retries, has=folder.has)
     write_whole(_code(folder, element), str(code))
     return code
 

@@ -101,6 +101,7 @@ def run_job(folder: JobFolder, element: int) -> int:
         token=f"{job}-{_num_restarts()}",
         retries=profile.retries,
         has_place=lambda: _has_place(job),
+        has=folder.has,
     )
     cancelled = all(RunJob(run.path).cancelled.exists() for run in folder.runs(element))
     return _leave(job, code) if code in (REQUEUE, STOPPED) and not cancelled else code

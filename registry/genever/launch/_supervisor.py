@@ -38,6 +38,7 @@ def supervise(
     token: str,
     retries: int = 0,
     has_place: Callable[[], bool | None] = lambda: True,
+    has: Callable[[RunDirectory], bool] = lambda run: True,
 ) -> int:
     """Trains runs side by side until each is done, failed or asked to leave. A finished run is passed over.
 
@@ -46,11 +47,12 @@ def supervise(
         retries: restarts in a row after failures that saved nothing new between them.
         has_place: whether the job may still run here; None = nobody says so now. It is asked when ranks have failed: a
             cluster that gave the job's place up starts it again elsewhere, and this process must not stand in the way.
+        has: whether a run is still of this job; one that is not is somebody else's to start.
 
     Returns:
         0 = all finished; 75 = one has to be started again; 76 = one was asked to stop; 1 or 2 = one failed for good.
     """
-    watched = [_Watched(run, spawn, f"{token}-{number}", retries, has_place) for number, run in enumerate(runs)]
+    watched = [_Watched(run, spawn, f"{token}-{number}", retries, has_place, has) for number, run in enumerate(runs)]
     with _handing_on(watched):
         live = watched
         while live := [one for one in live if one.goes_on()]:
@@ -68,6 +70,7 @@ class _Watched:
     token: str
     retries: int
     has_place: Callable[[], bool | None]
+    has: Callable[[RunDirectory], bool]
     job: RunJob = field(init=False)
     ranks: Ranks | None = None
     code: int | None = None
@@ -96,9 +99,9 @@ class _Watched:
 
     def _start(self) -> None:
         status, job = self.run.facts["status"], self.job
-        if job.cancelled.exists():
+        if job.cancelled.exists() or not self.has(self.run):
             self.asked = self.asked or signal.SIGTERM
-        if status == "finished" or self.asked or any(attempt.get("gave_up") for attempt in job.attempts):
+        if status == "finished" or self.asked or job.gave_up:
             self.code = FINISHED if status == "finished" else _BY_SIGNAL.get(self.asked, FAILED)
             return
         attempt = f"{self.token}-{self.num_starts}"

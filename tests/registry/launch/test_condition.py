@@ -98,6 +98,14 @@ def test_cancelled_run_that_was_killed_before_it_saved_is_cancelled(seen: See) -
     assert _said(seen("running", None, beat=300, cancelled=True)) == ("cancelled", "")
 
 
+def test_shared_job_that_waits_says_of_each_run_how_that_one_is(seen: See) -> None:
+    assert _said(seen("failed", QUEUED, gave_up=True, reason="loss")) == ("failed", "loss")
+    assert [_said(seen(status, QUEUED, cancelled=True)) for status in ("stopped", "running")] == [("cancelled", "")] * 2
+    assert _said(seen("created", QUEUED, attempts=0, cancelled=True)) == ("cancelled", "")
+    assert _said(seen("created", RUNNING, attempts=0, cancelled=True)) == ("cancelled", "")
+    assert [seen(status, RUNNING, cancelled=True).kind for status in ("starting", "running")] == ["starting", "running"]
+
+
 def test_run_that_the_cluster_forgot_is_lost(seen: See) -> None:
     reason = "the cluster does not know job 12_0 any more, and there was no heartbeat for 5 min"
     assert _said(seen("running", None, beat=300)) == ("lost", reason)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from genever.errors import UserError
-from genever.launch import Cluster, Job, Profile, connect
+from genever.launch import Cluster, Job, Profile, RunJob, cancel_runs, connect
 from genever.runs import RunDirectory
 
 NewRun = Callable[..., RunDirectory]
@@ -110,6 +110,18 @@ def test_run_asked_to_leave_goes_back_into_the_queue(
     os.kill(_jobs(root)[job]["pid"], signal.SIGUSR2)
     until(lambda: not cluster.states([job]))
     assert (_statuses(run), len(starts(run))) == (["finished"], 2)
+
+
+def test_shared_job_leaves_the_queue_once_no_run_needs_it(queue: Callable[..., Cluster], new_run: NewRun) -> None:
+    given_up, moved, waiting = new_run(), new_run(), new_run()
+    cluster = queue()
+    _submit(cluster, new_run(steps=10_000))
+    [(_, job)] = cluster.submit([Job(name="fake", runs=tuple(run.path for run in (given_up, moved, waiting)))])
+    RunJob(given_up.path).started(attempt="0", started=0.0, saved_before=-1)
+    RunJob(given_up.path).ended(gave_up=True)
+    [other] = _submit(cluster, moved)
+    cancel_runs([waiting])
+    assert set(cluster.states([job, other])) == {other}
 
 
 def test_killed_worker_loses_nothing(

@@ -5,11 +5,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from genever.launch import Profile
-from genever.launch._folder import RunJob
+from genever.launch import Job, Profile
+from genever.launch._folder import JobFolder, RunJob
 from genever.launch._ranks import spawn_here
 from genever.launch._supervisor import supervise
 from genever.runs import RunDirectory
@@ -143,3 +144,13 @@ def test_run_that_was_given_up_is_not_started_by_the_jobs_next_start(new_run: Ne
     run = new_run(death={"rank": 0, "step": 0, "how": "nan"})
     assert [_supervise(run), _supervise(run)] == [1, 1]
     assert len(starts(run)) == 1
+
+
+def test_run_that_was_submitted_anew_is_not_started_by_the_job_before(root: Path, new_run: NewRun, starts: Starts) -> None:
+    mine, elsewhere, here = new_run(), new_run(), new_run()
+    job = Job(name="j", runs=(mine.path, elsewhere.path, here.path))
+    folder = JobFolder.create(root, [job], Profile(), None)
+    JobFolder.create(root, [Job(name="j", runs=(elsewhere.path,))], Profile(), None)
+    RunJob(here.path).taken_here()
+    assert supervise(folder.runs(0), spawn_here(Profile()), token="t", has=folder.has) == 76
+    assert [len(starts(run)) for run in (mine, elsewhere, here)] == [1, 0, 0]
