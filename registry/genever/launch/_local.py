@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -78,7 +78,7 @@ class LocalQueue:
                     told.update(phase="ended", code=STOPPED)
                 elif told["phase"] == "running":
                     told["phase"] = "leaving"
-                    if _is_alive(self.root, job):
+                    if told["pid"] and _is_alive(self.root, job):  # Else it sees by itself that its runs are cancelled.
                         os.kill(told["pid"], signal.SIGTERM)
 
 
@@ -108,7 +108,8 @@ def work(root: Path) -> int:
                     elif told["phase"] == "queued" and _waits_in_vain(told, jobs):
                         told.update(phase="ended", code=FAILED)
                 while (job := _next(jobs)) is not None:
-                    children[job] = _start(root, job, jobs)
+                    if process := _start(root, job, queue):
+                        children[job] = process
                 if all(told["phase"] == "ended" for told in jobs.values()):
                     lock.close()  # While nobody can queue anything.
                     return 0
@@ -133,29 +134,43 @@ def _free(told: Mapping[str, Any], running: Sequence[Mapping[str, Any]]) -> list
     return [device for device in told["devices"] if device not in taken]
 
 
-def _start(root: Path, job: str, jobs: Mapping[str, dict[str, Any]]) -> subprocess.Popen[bytes]:
-    """Starts a job in a session of its own, where it outlives this process. It holds a lock for as long as it lives."""
+def _start(root: Path, job: str, queue: Mapping[str, Any]) -> subprocess.Popen[bytes] | None:
+    """Starts a job, and writes that down before, since the next worker must not do it again. None = it cannot be started."""
+    jobs: Mapping[str, dict[str, Any]] = queue["jobs"]
     told = jobs[job]
-    folder, element = JobFolder(Path(told["folder"])), int(job.rpartition("_")[2])
     running = [other for other in jobs.values() if other["phase"] in ("running", "leaving")]
-    given = _free(told, running)[: told["gpus"]]
+    told.update(phase="running", given=_free(told, running)[: told["gpus"]], pid=None)
+    _write(root, queue)
+    log = Path(told["folder"]) / f"{job}_0_log.out"
+    try:
+        process = _spawn(root, job, told, log)
+    except OSError as error:
+        told.update(phase="ended", code=FAILED, given=[])
+        with suppress(OSError), open(log, "a", encoding="utf-8") as said:
+            said.write(f"The job cannot be started: {error}. Mend that, and submit it again.\n")
+        return None
+    told["pid"] = process.pid
+    return process
+
+
+def _spawn(root: Path, job: str, told: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
+    """A job in a session of its own, where it outlives this process. It holds a lock for as long as it lives."""
+    folder, element = JobFolder(Path(told["folder"])), int(job.rpartition("_")[2])
     _code(folder, element).unlink(missing_ok=True)
     words = [folder.told["python"], "-P", "-m", "genever.launch", str(folder.path), "--element", str(element)]
     script = "\n".join([*folder.shell_lines(), f"exec {shlex.join(words)}"])
-    with open(folder.path / f"{job}_0_log.out", "ab") as log, open(_alive(root, job), "w", encoding="utf-8") as alive:
+    with open(log, "ab") as said, open(_alive(root, job), "w", encoding="utf-8") as alive:
         _taken(alive)
-        process = subprocess.Popen(
+        return subprocess.Popen(
             ["bash", "-c", script],
             cwd=folder.told["working_folder"],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(given)},
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(told["given"])},
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=said,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=[alive.fileno()],
         )
-    told.update(phase="running", given=given, pid=process.pid)
-    return process
 
 
 def _conclude(job: str, jobs: dict[str, dict[str, Any]], process: subprocess.Popen[bytes] | None) -> None:
@@ -212,9 +227,12 @@ def _queue(root: Path) -> Iterator[dict[str, Any]]:
         before = file.read_text(encoding="utf-8") if file.exists() else '{"jobs": {}}'
         queue = json.loads(before)
         yield queue
-        after = json.dumps(queue)
-        if after != before:
-            write_whole(file, after)
+        if json.dumps(queue) != before:
+            _write(root, queue)
+
+
+def _write(root: Path, queue: Mapping[str, Any]) -> None:
+    write_whole(_folder(root) / "queue.json", json.dumps(queue))
 
 
 def _folder(root: Path) -> Path:

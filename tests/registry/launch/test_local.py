@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from genever.errors import UserError
-from genever.launch import Cluster, Job, Profile, RunJob, cancel_runs, connect
+from genever.launch import Cluster, Job, Profile, RunJob, _local, cancel_runs, connect, look
 from genever.runs import RunDirectory
 
 NewRun = Callable[..., RunDirectory]
@@ -156,6 +157,65 @@ def test_job_whose_set_up_fails_is_over(queue: Callable[..., Cluster], new_run: 
     [job] = _submit(cluster, run)
     until(lambda: not cluster.states([job]))
     assert _statuses(run) == ["created"]
+
+
+@pytest.mark.parametrize("gone", ["the folder it was submitted from", "its own folder"])
+def test_job_that_cannot_be_started_is_over_and_holds_up_no_other(
+    gone: str, queue: Callable[..., Cluster], tmp_path: Path, new_run: NewRun, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "left").mkdir()
+    bad, good, cluster = new_run(), new_run(), queue()
+    with monkeypatch.context() as patch:
+        patch.setattr("genever.launch._local._wake", lambda *_: None)
+        patch.chdir(tmp_path / "left")
+        ids = _submit(cluster, bad)
+    folder = RunJob(bad.path).folder
+    assert folder
+    shutil.rmtree(tmp_path / "left" if gone != "its own folder" else folder.path)
+    ids += _submit(cluster, good)
+    until(lambda: not cluster.states(ids))
+    assert _statuses(bad, good) == ["created", "finished"]
+    told = (
+        f"The job cannot be started: [Errno 2] No such file or directory: '{tmp_path}/left'. Mend that, and submit it again."
+    )
+    assert gone == "its own folder" or look([bad])[0].reason.endswith(f"ends: {told}")
+
+
+def _start_and_die(run: RunDirectory, cluster: Cluster, root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Submits a run to a queue whose worker is killed as soon as it has started it. Returns the job."""
+
+    def spawn(*arguments: Any) -> Any:
+        spawned(*arguments)
+        raise KeyboardInterrupt
+
+    spawned = _local._spawn
+    with monkeypatch.context() as patch:
+        patch.setattr(_local, "_wake", lambda *_: None)
+        patch.setattr(_local, "_spawn", spawn)
+        [job] = _submit(cluster, run)
+        with pytest.raises(KeyboardInterrupt):
+            _local.work(root)
+    return job
+
+
+def test_job_that_a_dying_worker_started_is_not_started_again(
+    queue: Callable[..., Cluster], root: Path, new_run: NewRun, starts: Starts, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cluster = new_run(steps=60), queue(limit=2)
+    job = _start_and_die(run, cluster, root, monkeypatch)
+    until(lambda: not cluster.states([job]))
+    assert (_statuses(run), len(starts(run))) == (["finished"], 1)
+
+
+def test_job_that_a_dying_worker_started_can_be_cancelled(
+    queue: Callable[..., Cluster], root: Path, new_run: NewRun, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cluster = new_run(steps=10_000), queue()
+    job = _start_and_die(run, cluster, root, monkeypatch)
+    until(lambda: _statuses(run) == ["running"])
+    cancel_runs([run])
+    until(lambda: not cluster.states([job]))
+    assert _statuses(run) == ["stopped"]
 
 
 def _worker(root: Path) -> int:
