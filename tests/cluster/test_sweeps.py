@@ -214,7 +214,7 @@ def test_sweep_that_is_to_stop_stops_when_a_run_has_failed(cluster: Any, gate: P
     sweep = submit("stop", text + "limit: 1\non_failure: stop\n")
     found = cluster.wait_for(lambda: over(sweep), 180)
     assert [one.kind for one in found] == ["failed", "cancelled", "cancelled"]
-    assert found[1].reason == "0 failed, and the sweep stops then"
+    assert found[1].reason == f"job {found[0].job} failed, and the sweep stops then"
     assert not [run for run in runs_of(sweep)[1:] if RunJob(run.path).attempts]
 
 

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         element = int(os.environ["SLURM_ARRAY_TASK_ID"])
     code = run_job(folder, element)
     if code in (FAILED, WRONG):
-        cancel_waiting(folder.rest)
+        cancel_waiting(folder.rest, reason=f"job {folder.job(element)} failed, and the sweep stops then")
     return code
 
 

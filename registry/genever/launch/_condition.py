@@ -62,25 +62,28 @@ def look(runs: Sequence[RunDirectory]) -> list[Condition]:
     ]
 
 
-def cancel_runs(runs: Sequence[RunDirectory]) -> None:
+def cancel_runs(runs: Sequence[RunDirectory], *, reason: str = "") -> None:
     """Drops the jobs of these runs from the queue; those that run save and stop. Others in their jobs go on.
+
+    Args:
+        reason: why, where nobody asked for it by hand.
 
     Raises:
         UserError: the cluster does not do it.
     """
     for run in runs:
-        RunJob(run.path).cancelled.touch()
+        RunJob(run.path).cancelled.write_text(reason, encoding="utf-8")
     whole = [run for run in runs if not RunJob(run.path).awaiting]
     for key, ids in _by_cluster(map(_place, whole)).items():
         _cluster(key).cancel(ids)
 
 
-def cancel_waiting(runs: Sequence[RunDirectory]) -> None:
+def cancel_waiting(runs: Sequence[RunDirectory], *, reason: str) -> None:
     """Cancels those of these runs that wait to be trained."""
     waiting = [
         run for run, found in zip(runs, look(runs), strict=True) if found.kind in ("created", "queued", "queued again")
     ]
-    cancel_runs(waiting)
+    cancel_runs(waiting, reason=reason)
 
 
 def condition(run: RunDirectory, state: JobState | None, now: float) -> Condition:
@@ -146,7 +149,7 @@ def _seen(facts: Mapping[str, Any], state: JobState | None, job: RunJob, silent_
     if job.gave_up:
         return "failed", _with_log(reason, job)
     if job.cancelled.exists() and (state.phase == "queued" or status not in ("starting", "running")):
-        return "cancelled", ""
+        return "cancelled", job.why_cancelled
     if state.phase == "queued":
         return ("queued again" if job.attempts else "queued"), state.reason
     if status == "running" and silent_s < _SILENT_S:
@@ -165,7 +168,7 @@ def _alone(facts: Mapping[str, Any], state: JobState | None, job: RunJob, silent
     if status == "failed":
         return "failed", _with_log(reason, job)
     if job.cancelled.exists() and status != "running":
-        return "cancelled", ""
+        return "cancelled", job.why_cancelled
     if status in ("stopped", "preempted") and (folder is None or status == "stopped"):
         return "stopped", reason
     if state is not None:
@@ -174,7 +177,7 @@ def _alone(facts: Mapping[str, Any], state: JobState | None, job: RunJob, silent
     if status in ("running", "starting") and silent_s < (_GONE_S if folder else _SILENT_S):
         return "running" if status == "running" else "starting", ""
     if job.cancelled.exists():  # It had no time left to save.
-        return "cancelled", ""
+        return "cancelled", job.why_cancelled
     if folder is None:
         return ("created", "") if status == "created" else ("lost", f"{silent}: its process is gone")
     name = f"job {folder.job(job.facts['element'])}"

@@ -142,8 +142,15 @@ class RunJob:
 
     @property
     def cancelled(self) -> Path:
-        """A file that is there once somebody cancelled the run's job."""
+        """A file that is there once the run's job was cancelled, and holds why; nothing = somebody wanted it so."""
         return self.run / ".cancelled"
+
+    @property
+    def why_cancelled(self) -> str:
+        try:
+            return self.cancelled.read_text(encoding="utf-8")
+        except OSError:  # The run was submitted anew this very moment.
+            return ""
 
     @property
     def folder(self) -> JobFolder | None:

@@ -18,15 +18,10 @@ def conditions(sweep: SweepDirectory) -> list[Condition]:
     """How each element is, from the runs' files and one question to each cluster. One that waits for
     what is over says so."""
     by_run = conditions_of(sweep, {})
-    failed = next((one.number for one in sweep.elements if one.run in by_run and by_run[one.run].kind == "failed"), None)
-    stopped_by = failed if sweep.manifest.on_failure == "stop" else None
     found: list[Condition] = []
     for element in sweep.elements:
         own = by_run.get(element.run) if element.run else None
-        one = _with_parents(own, element, found)
-        if one.kind == "cancelled" and not one.reason and stopped_by is not None:
-            one = replace(one, reason=f"{stopped_by} failed, and the sweep stops then")
-        found.append(one)
+        found.append(_with_parents(own, element, found))
     return found
 
 

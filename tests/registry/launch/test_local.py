@@ -101,6 +101,19 @@ def test_job_waits_for_another_to_succeed(queue: Callable[..., Cluster], root: P
     assert _statuses(good, bad, child, orphan, grandchild) == ["finished", "failed", "finished", "created", "created"]
 
 
+def test_failed_job_cancels_the_rest_and_says_why(
+    queue: Callable[..., Cluster], tmp_path: Path, new_run: NewRun, until: Until
+) -> None:
+    rest, cluster = tmp_path / "runs.txt", queue()
+    runs = [new_run(death={"rank": 0, "step": 0, "how": "nan"}), new_run()]
+    rest.write_text("".join(f"{run.path}\n" for run in runs))
+    ids = [job for _, job in cluster.submit([Job(name="fake", runs=(run.path,), rest=rest) for run in runs])]
+    until(lambda: not cluster.states(ids))
+    failed, stopped = look(runs)
+    assert (failed.kind, stopped.kind) == ("failed", "cancelled")
+    assert stopped.reason == "job 1_0 failed, and the sweep stops then"
+
+
 def test_run_asked_to_leave_goes_back_into_the_queue(
     queue: Callable[..., Cluster], root: Path, new_run: NewRun, starts: Starts, until: Until
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from genever.errors import UserError
 from genever.launch import RunJob
+from genever.launch._condition import cancel_waiting
 from genever.runs import RunDirectory
 from genever.sweeps import conditions, open_sweep
 
@@ -133,6 +134,18 @@ def test_cancelled_sweep_goes_on_when_it_is_submitted_again(sweep: Sweep, geneve
     assert kinds() == ["cancelled"] * 3
     assert genever("retry", "a")[2].startswith("a: 0 runs submitted")
     assert sweep() == "a: 3 runs submitted; 3 queued of 3\n"
+
+
+def test_retry_goes_on_with_what_a_failure_stopped_and_not_with_what_somebody_cancelled(
+    sweep: Sweep, genever: Genever, cluster: Any, runs_of: RunsOf
+) -> None:
+    sweep(SEEDS.replace("3", "4") + "on_failure: stop\n")
+    genever("cancel", runs_of()[3].path)
+    cluster.end(runs_of()[0], "failed", reason="ValueError: no")
+    cancel_waiting(runs_of(), reason="job 1_0 failed, and the sweep stops then")
+    found = conditions(open_sweep("a"))
+    assert [one.reason for one in found] == ["ValueError: no", *["job 1_0 failed, and the sweep stops then"] * 2, ""]
+    assert genever("retry", "a")[2] == "a: 3 runs submitted; 3 queued, 1 cancelled of 4\n"
 
 
 def test_later_stage_waits_for_the_very_runs_it_starts_from(sweep: Sweep, cluster: Any, runs_of: RunsOf) -> None:
