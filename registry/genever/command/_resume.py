@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(directory.path)
         return 0
     profile = asked_profile(arguments, Path.cwd())
-    _refuse_if_a_job_has_it(directory)
+    _refuse_if_it_lives(directory, together=profile is not None or (arguments.processes or 1) > 1)
     from genever.parts import load_catalog
 
     catalog, code = load_catalog(), 0
@@ -40,13 +40,19 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _refuse_if_a_job_has_it(run: RunDirectory) -> None:
+def _refuse_if_it_lives(run: RunDirectory, *, together: bool) -> None:
+    """Nobody takes a run from a job; nor do several processes from a terminal. One alone asks for the run's lock."""
     from genever.launch import look
 
     [found] = look([run])
     if found.is_live and found.job is not None:
         raise UserError(
             f"{run.path} is {found.kind}: job {found.job} has it. Wait for it, or stop it first: genever cancel {run.path}."
+        )
+    if found.is_live and together:
+        raise UserError(
+            f"{run.path} is {found.kind}: it is trained in somebody's terminal. Stop it there, with Ctrl-C. If its "
+            "process is gone, wait until genever status says that the run is lost, or go on with one process, here."
         )
 
 

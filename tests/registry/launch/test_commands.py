@@ -148,6 +148,18 @@ def test_run_that_a_job_has_is_not_resumed(genever: Genever) -> None:
     assert "job 1_0 has it. Wait for it, or stop it first: genever cancel" in err
 
 
+@pytest.mark.parametrize("words", [["--on", "local"], ["--processes", "2"]])
+def test_run_that_is_trained_in_a_terminal_is_not_taken_from_it(genever: Genever, root: Path, words: list[str]) -> None:
+    run = RunDirectory.create(root, "digits/pretrain", "0123456789", {"experiment": "digits/pretrain"})
+    run.resolved.touch()
+    run.update_facts(status="running")
+    code, _, err = genever("resume", str(run.path), *words)
+    assert (code, run.facts["status"]) == (2, "running")
+    run.update_facts(status="stopped")
+    assert f"{run.path} is running: it is trained in somebody's terminal. Stop it there, with Ctrl-C." in err
+    assert "wait until genever status says that the run is lost, or go on with one process, here." in err
+
+
 def _run_here(root: Path, snapshot: Path, **plan: Any) -> subprocess.Popen[str]:
     """`genever run --processes 2` in a process of its own, as in a terminal."""
     script = "import sys; from genever.command import main; sys.exit(main(sys.argv[1:]))"
