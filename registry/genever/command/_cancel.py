@@ -9,7 +9,7 @@ from pathlib import Path
 from genever.errors import UserError
 from genever.launch import cancel_runs, look
 from genever.runs import RunDirectory, list_runs
-from genever.sweeps import find_sweep
+from genever.sweeps import SweepDirectory, alone_in, find_sweep
 
 __all__ = ["add_arguments", "run"]
 
@@ -41,10 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _runs_of(name: str, root: Path) -> list[RunDirectory]:
-    """The runs that a name stands for; whoever drives a search of that name is told to stop."""
+    """The runs that a name stands for; whoever drives a search of that name is told to stop.
+
+    A sweep that is being submitted names its runs one after the other: it is waited for.
+    """
     sweep = find_sweep(name, root)
     if sweep is None:
         return list_runs(root, name)
     if sweep.manifest.metric is not None:
         sweep.cancelled.touch()
-    return list({run.path: run for _, run in sweep.runs()}.values())
+    with alone_in(sweep.root):
+        return list({run.path: run for _, run in SweepDirectory(sweep.path).runs()}.values())

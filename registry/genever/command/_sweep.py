@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as alone:
         if sweep.search:
             alone.enter_context(alone_at(root, sweep.name))
+            SweepDirectory(root / "sweeps" / sweep.name).cancelled.unlink(missing_ok=True)
         with alone_in(root):
             prepared = _prepared(sweep, root, arguments)
             if prepared.missing:

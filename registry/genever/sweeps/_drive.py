@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from genever.launch import Condition
+from genever.launch import Condition, cancel_runs
 from genever.sweeps._expand import Variant
 from genever.sweeps._index import RunIndex
 from genever.sweeps._manifest import Element, SweepDirectory
@@ -50,14 +50,16 @@ class Driver:
         """
         search, (profile,) = self._search, self.prepared.profiles.values()
         most = profile.limit or _AT_ONCE[profile.kind]
-        self.sweep.cancelled.unlink(missing_ok=True)
         while True:
             found = conditions(self.sweep)
             trials = trials_of(self.sweep, found, search.metric)
             self._tell_news(trials, found)
             num_open = sum(not trial.is_over for trial in trials)
             failed = any(one.kind == "failed" for one in found) and self.prepared.sweep.on_failure == "stop"
-            if self.sweep.cancelled.exists() or failed:
+            if self.sweep.cancelled.exists():
+                self._cancel(found)  # Whoever cancelled may not have known of the newest.
+                return False
+            if failed:
                 return False
             if num_open < most and len(trials) < search.num:
                 self.sweep = self.submit(self._with_next(trials))
@@ -71,6 +73,10 @@ class Driver:
         search = self.prepared.sweep.search
         assert search
         return search
+
+    def _cancel(self, found: Sequence[Condition]) -> None:
+        pairs = [(run, found[element.number]) for element, run in self.sweep.runs()]
+        cancel_runs([run for run, one in pairs if one.is_live and one.job is not None])
 
     def _tell_news(self, trials: Sequence[Trial], found: Sequence[Condition]) -> None:
         for element, trial, condition in zip(self.sweep.elements, trials, found, strict=True):

@@ -152,6 +152,37 @@ def test_cancelled_search_proposes_no_more(
     assert len(proposed()) == 2
 
 
+def test_search_that_is_cancelled_while_it_submits_cancels_what_it_submitted(
+    drive: Callable[..., Drive], genever: Genever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = drive()
+    submit = one.driver.submit
+    monkeypatch.setattr(one.driver, "submit", lambda sweep: (genever("cancel", "a"), submit(sweep))[1])
+    assert not one.driver.drive()
+    assert [found.kind for found in conditions(open_sweep("a"))] == ["cancelled"]
+
+
+def test_search_that_is_cancelled_before_it_is_driven_proposes_nothing(
+    sweep_file: Write, genever: Genever, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("genever.sweeps._drive.time.sleep", interrupted)
+    monkeypatch.setattr("genever.command._sweep.report", lambda _: genever("cancel", "a"))
+    assert genever("sweep", sweep_file(SEARCH), "--no-build")[0] == 1
+    assert proposed() == []
+
+
+def test_cancelled_search_goes_on_when_it_is_submitted_again(
+    drive: Callable[..., Drive], genever: Genever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive()
+    genever("cancel", "a")
+    monkeypatch.setattr(Driver, "drive", lambda driver: not driver.sweep.cancelled.exists())
+    assert genever("sweep", "experiments/sweeps/a.yaml", "--no-build")[0] == 0
+
+
 def test_search_has_one_driver(folder: Path, sweep_file: Write, genever: Genever) -> None:
     with alone_at(Path("runs"), "a"):
         code, _, err = genever("sweep", sweep_file(SEARCH))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from genever.command import main
 from genever.errors import UserError
 from genever.launch import RunJob
 from genever.launch._condition import cancel_waiting
@@ -134,6 +136,25 @@ def test_cancelled_sweep_goes_on_when_it_is_submitted_again(sweep: Sweep, geneve
     assert kinds() == ["cancelled"] * 3
     assert genever("retry", "a")[2].startswith("a: 0 runs submitted")
     assert sweep() == "a: 3 runs submitted; 3 queued of 3\n"
+
+
+def test_sweep_that_is_cancelled_while_it_is_submitted_is_cancelled_whole(
+    sweep: Sweep, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel = threading.Thread(target=main, args=(["cancel", "a"],))
+
+    def submit(jobs: Any) -> Any:
+        for one in submitted(jobs):
+            yield one
+            if len(cluster.jobs) == 1:
+                cancel.start()
+                cancel.join(0.5)
+
+    submitted = cluster.submit
+    monkeypatch.setattr(cluster, "submit", submit)
+    sweep()
+    cancel.join()
+    assert kinds() == ["cancelled"] * 3
 
 
 def test_retry_goes_on_with_what_a_failure_stopped_and_not_with_what_somebody_cancelled(
