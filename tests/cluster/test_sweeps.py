@@ -221,7 +221,7 @@ def test_sweep_that_is_to_stop_stops_when_a_run_has_failed(cluster: Any, gate: P
 @pytest.fixture
 def submitting(folder: Path, gate: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`genever sweep` as it submits, nothing said."""
-    Path("killed.yaml").write_text(SWEEP.format(gate=gate))
+    Path("killed.yaml").write_text(SWEEP.format(gate=gate).replace("1e30", "4e-3"))
     command = [sys.executable, "-P", "-m", "genever", "sweep", "killed.yaml", "--no-build"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     yield process
