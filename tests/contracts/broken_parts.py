@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from annotated_types import Ge, Gt, Le
 from genever import testing as toys
-from genever.slots import Measures, Solver
+from genever.slots import Data, Measures, Solver
 from genever.training import Batch, Composition, Evaluation, Field, Regression, Round, Tuned
 from genever.values import Condition, ConditionSpec, DataSpec, LatentSpec, Samples
 from torch import Tensor, nn
@@ -411,14 +411,37 @@ class Rounding(toys.ToyConditioner):
         return RoundingModule(toys.ToyConditioner.build(self, data))
 
 
-class Flickering:
-    """A dataset whose images are never the same."""
+class Wrapped:
+    """A dataset that gives what another one does, and nothing that only some can do."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset, self.spec = dataset, dataset.spec
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def fetch(self, indices: Sequence[int]) -> Samples:
+        return self.dataset.fetch(indices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unable:
+    """Passes on abilities that its dataset has not got.
+
+    Args:
+        parts: the first is read.
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ("parts.*",)
+
+    parts: Mapping[str, Data]
+
+    def build(self, split: Literal["train", "validation"]) -> Any:
+        return Wrapped(next(iter(self.parts.values())).build(split))
+
+
+class Flickering(Wrapped):
+    """A dataset whose images are never the same."""
 
     def fetch(self, indices: Sequence[int]) -> Samples:
         found = self.dataset.fetch(indices)
@@ -434,6 +457,8 @@ class Flicker(toys.ToyData):
         side: of an image.
         num_samples: of a split.
     """
+
+    provides: ClassVar[tuple[str, ...]] = ("labels", "captions")
 
     def build(self, split: Literal["train", "validation"]) -> Any:
         return Flickering(toys.ToyData.build(self, split))
@@ -451,6 +476,29 @@ class Leaking(toys.ToyData):
 
     def build(self, split: Literal["train", "validation"]) -> Any:
         return toys.ToyData.build(self, "train")
+
+
+class Contented(Wrapped):
+    """A dataset to which every image shows all."""
+
+    def verify(self, images: Tensor, samples: Samples) -> Tensor:
+        return torch.ones(len(images))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blind(toys.ToyData):
+    """Verifies without a look.
+
+    Args:
+        channels: of an image.
+        side: of an image.
+        num_samples: of a split.
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ("labels", "captions", "verifiable")
+
+    def build(self, split: Literal["train", "validation"]) -> Any:
+        return Contented(toys.ToyData.build(self, split))
 
 
 @dataclass(frozen=True, kw_only=True)

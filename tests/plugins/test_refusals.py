@@ -96,6 +96,15 @@ BY_READING: Mapping[str, tuple[str, str]] = {
         TAUGHT + "train.aligner = @ReFL()\nReFL.reward = @CLIPSimilarity()\nCLIPSimilarity.path = 'clip'\n",
         "CLIPSimilarity needs a data that provides 'captions'",
     ),
+    "images verified by captions of one's own": (
+        SMALL + "train.data = @Captioned()\nCaptioned.data = @Shapes()\nCaptioned.captions = ['a']\n"
+        "train.metrics = [@VerifiedCaptions()]\n",
+        "VerifiedCaptions needs a data that provides 'verifiable', but train.data is data.Captioned",
+    ),
+    "buckets of what is in buckets": (
+        SMALL + "train.data = @Buckets()\nBuckets.data = @inner/Buckets()\ninner/Buckets.data = @ImageFolder()\n",
+        "Buckets needs a data that provides 'resizable', but data.Buckets.data is data.Buckets",
+    ),
     "weights below zero": (
         MIXTURE + "Mixture.weights = {'a': -1.0, 'b': 2.0}\n",
         "weights['a'] wants a number >= 0, not -1.0",
@@ -170,6 +179,8 @@ RIGHT = (
     NEVER + "train.distiller = @SCM()\n",
     DIGITS + "train.guidance = @ClassifierGuidance()\nClassifierGuidance.run = 'd/classifier'\n",
     DIGITS + "train.guidance = @ClassifierGuidance()\nClassifierGuidance.encoder = @encoder.Classifier()\n",
+    SMALL + BUCKETS + "Buckets.data = @Few()\nFew.data = @Captioned()\nCaptioned.data = @ImageFolder()\n"
+    "Captioned.captions = ['a']\n",
 )
 
 

@@ -52,7 +52,7 @@ class Buckets:
         NovelAI, Aspect ratio bucketing, 2022. https://github.com/NovelAI/novelai-aspect-ratio-bucketing
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("data.*",)
+    provides: ClassVar[tuple[str, ...]] = ("data.* but resizable",)
     needs: ClassVar[tuple[str, ...]] = ("data.resizable", "backbone.any_size", "codec.any_size")
 
     data: Data
@@ -69,8 +69,8 @@ class Buckets:
             return dataset
         if not isinstance(dataset, ResizableDataset):
             raise ValueError(
-                f"Buckets.data = {type(self.data).__name__} has images of one size alone. "
-                "Name data whose images have sizes of their own, such as data.ImageFolder."
+                f"Buckets.data = {type(self.data).__name__} gives its images in one size alone. "
+                "Name data that can resize them, such as data.ImageFolder."
             )
         return Bucketed(self, dataset)
 

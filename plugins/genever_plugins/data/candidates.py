@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 import torch
 from annotated_types import Ge
-from genever.slots import Data, Dataset
+from genever.slots import Data, Dataset, VerifiableDataset
 from genever.values import Samples
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genever_plugins.data.unplanned import unplanned
@@ -40,7 +40,7 @@ class Candidates:
         ValueError: 'same label' is asked of data without labels, or a label has fewer than `num` samples.
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("candidates", "data.*")
+    provides: ClassVar[tuple[str, ...]] = ("candidates", "data.* but ranked, resizable")
     needs: ClassVar[tuple[str, ...]] = ()
 
     data: Data
@@ -77,7 +77,7 @@ class Candidates:
 
 
 class Groups:
-    """`genever.slots.Dataset` of samples with candidates."""
+    """`genever.slots.Dataset` of samples with candidates, also verifiable where they are."""
 
     def __init__(self, dataset: Dataset, beside: Int[Tensor, " num others"]) -> None:
         self.dataset = dataset
@@ -92,6 +92,10 @@ class Groups:
         samples = self.dataset.fetch(indices)
         others = [self.dataset.fetch(column.tolist()).images for column in self.beside[chosen].unbind(1)]
         return replace(samples, candidates=torch.stack([samples.images, *others], dim=1))
+
+    def verify(self, images: Float[Tensor, " batch channels height width"], samples: Samples) -> Float[Tensor, " batch"]:
+        """What the data says, where it can."""
+        return cast(VerifiableDataset, self.dataset).verify(images, samples)
 
 
 def _labels(dataset: Dataset) -> Int[Tensor, " num"]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, NoReturn
+from typing import Annotated, ClassVar, Literal, cast
 
 from annotated_types import MinLen
-from genever.slots import Data, Dataset
+from genever.slots import Data, Dataset, ResizableDataset
 from genever.values import DataSpec, Samples
-from torch import Tensor
 
 from genever_plugins.data.unplanned import unplanned
 
@@ -20,14 +19,15 @@ __all__ = ["Captioned"]
 class Captioned:
     """Other data's images, which captions of one's own describe: what they all show, with a new word for it, say.
 
-    Image number i has caption number i mod their number, in both splits. Labels stay as they are.
+    Image number i has caption number i mod their number, in both splits. Labels stay as they are. Whoever verifies images by
+    the data's own captions does not know these: name such data where something asks for it.
 
     Args:
         data: whose images they are.
         captions: such as 'a photo of <thing>'.
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("captions", "data.*")
+    provides: ClassVar[tuple[str, ...]] = ("captions", "data.* but verifiable")
     needs: ClassVar[tuple[str, ...]] = ()
 
     data: Data
@@ -38,7 +38,7 @@ class Captioned:
 
 
 class Described:
-    """`genever.slots.Dataset` of another one's images with these captions."""
+    """`genever.slots.Dataset` of another one's images with these captions, also resizable where that is."""
 
     def __init__(self, dataset: Dataset, captions: tuple[str, ...]) -> None:
         self.dataset = dataset
@@ -49,11 +49,14 @@ class Described:
         return len(self.dataset)
 
     def fetch(self, indices: Sequence[int]) -> Samples:
-        captions = tuple(self.captions[index % len(self.captions)] for index in indices)
-        return replace(self.dataset.fetch(indices), captions=captions)
+        return self._described(self.dataset.fetch(indices), indices)
 
-    def verify(self, images: Tensor, samples: Samples) -> NoReturn:
-        """Raises ValueError: whoever verifies its own captions does not know these."""
-        raise ValueError(
-            "data.Captioned cannot verify images: its captions are not those of its data. Leave out what asks it to."
-        )
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        return cast(ResizableDataset, self.dataset).sizes()
+
+    def fetch_at(self, indices: Sequence[int], *, height: int, width: int) -> Samples:
+        found = cast(ResizableDataset, self.dataset).fetch_at(indices, height=height, width=width)
+        return self._described(found, indices)
+
+    def _described(self, samples: Samples, indices: Sequence[int]) -> Samples:
+        return replace(samples, captions=tuple(self.captions[index % len(self.captions)] for index in indices))

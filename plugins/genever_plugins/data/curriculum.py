@@ -43,7 +43,7 @@ class Curriculum:
             arXiv:2310.00426
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("stages.*",)
+    provides: ClassVar[tuple[str, ...]] = ("stages.* but resizable",)
     needs: ClassVar[tuple[str, ...]] = ("backbone.any_size", "codec.any_size")
 
     stages: Annotated[Sequence[Data], MinLen(1)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 from annotated_types import Ge
-from genever.slots import Data, Dataset
+from genever.slots import Data, Dataset, ResizableDataset, VerifiableDataset
 from genever.values import Samples
+from jaxtyping import Float
+from torch import Tensor
 
 from genever_plugins.data.unplanned import unplanned
 
@@ -36,7 +38,7 @@ class Few:
 
 
 class First:
-    """`genever.slots.Dataset` of the first samples of another one."""
+    """`genever.slots.Dataset` of the first samples of another one, also resizable and verifiable where that is."""
 
     def __init__(self, dataset: Dataset, num: int) -> None:
         self.dataset = dataset
@@ -47,7 +49,20 @@ class First:
         return self.num
 
     def fetch(self, indices: Sequence[int]) -> Samples:
+        return self.dataset.fetch(self._inside(indices))
+
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        return cast(ResizableDataset, self.dataset).sizes()[: self.num]
+
+    def fetch_at(self, indices: Sequence[int], *, height: int, width: int) -> Samples:
+        return cast(ResizableDataset, self.dataset).fetch_at(self._inside(indices), height=height, width=width)
+
+    def verify(self, images: Float[Tensor, " batch channels height width"], samples: Samples) -> Float[Tensor, " batch"]:
+        """What the data says, where it can."""
+        return cast(VerifiableDataset, self.dataset).verify(images, samples)
+
+    def _inside(self, indices: Sequence[int]) -> Sequence[int]:
         outside = [index for index in indices if not 0 <= index < self.num]
         if outside:
             raise IndexError(f"There is no image number {outside[0]} among {self.num}.")
-        return self.dataset.fetch(indices)
+        return indices

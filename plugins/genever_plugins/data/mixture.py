@@ -45,7 +45,7 @@ class Mixture:
         Webster's method, by which places are shared out: Balinski and Young, Fair Representation, 1982.
     """
 
-    provides: ClassVar[tuple[str, ...]] = ("parts.*",)
+    provides: ClassVar[tuple[str, ...]] = ("parts.* but resizable",)
     needs: ClassVar[tuple[str, ...]] = ()
 
     parts: Annotated[Mapping[str, Data], MinLen(1)]

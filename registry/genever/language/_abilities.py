@@ -11,6 +11,7 @@ from genever.language._composition import Composition, Node, compose, value_of
 from genever.language._config import Config
 from genever.language._parts import ROOT, Parts
 from genever.language._values import Unreadable
+from genever.parts import passed_on
 
 __all__ = ["missing_abilities"]
 
@@ -26,7 +27,8 @@ def missing_abilities(config: Config, composition: Composition, parts: Parts) ->
     - 'self.parameter=value'.
 
     A part that provides 'parameter.ability', or 'parameter.*', provides that ability, or any, where every part that its
-    parameter names does; one that provides 'ability if parameter' does where that parameter is neither 0 nor None.
+    parameter names does, and 'parameter.* but ability, other' any but those; one that provides 'ability if parameter' does
+    where that parameter is neither 0 nor None.
     """
     search = _Search(config, composition, parts)
     for node in composition.values:
@@ -128,8 +130,8 @@ def _provides(node: Node, ability: str, composition: Composition, parts: Parts, 
     if parameter and value_of(node, parameter, composition, parts):
         return True
     surface = parts.readable(node.part)
-    passed_on = [one.partition(".")[0] for one in surface.provides if one.endswith((".*", f".{ability}"))] if surface else []
-    inner = [child for parameter in passed_on for child in composition.named_by(node, parameter)]
+    passing = passed_on(surface.provides, ability) if surface else []
+    inner = [child for parameter in passing for child in composition.named_by(node, parameter)]
     return bool(inner) and all(_provides(child, ability, composition, parts, (*above, node)) for child in inner)
 
 

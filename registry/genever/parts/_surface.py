@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +12,7 @@ from genever.errors import UserError
 if TYPE_CHECKING:
     from genever.slots import Measures
 
-__all__ = ["BrokenPartError", "Parameter", "Surface"]
+__all__ = ["BrokenPartError", "Parameter", "Surface", "passed_on"]
 
 
 class BrokenPartError(UserError):
@@ -80,3 +80,13 @@ class Surface:
     @cached_property
     def _by_name(self) -> dict[str, Parameter]:
         return {parameter.name: parameter for parameter in self.parameters}
+
+
+def passed_on(provides: Sequence[str], ability: str) -> list[str]:
+    """The parameters whose parts give their ability to a part that provides this."""
+    said = [one.partition(" but ") for one in provides]
+    return [
+        passed.partition(".")[0]
+        for passed, _, kept in said
+        if passed.endswith((".*", f".{ability}")) and ability not in kept.split(", ")
+    ]

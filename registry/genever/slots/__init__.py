@@ -11,10 +11,10 @@ plugin may add its own.
     provides = ("taps", "path.*", "unconditional if dropout")   # each of these words is an ability
     needs = ("backbone.taps", "train.start", "loss.velocity | self.scale=1")
 
-'path.*' passes on whatever the part that `path` names provides, 'path.straight' that one ability of it; 'a if b' is provided
-where the parameter b is neither 0 nor None. A need is an ability of a slot; of a slot in a stage that this one goes back to
-('start.conditioner.unconditional'); a parameter that is set ('train.start', 'self.utility') or has a value ('self.scale=1');
-or one of several, with '|' between them.
+'path.*' passes on whatever the part that `path` names provides, 'path.straight' that one ability of it, 'path.* but a, b'
+all but these two; 'a if b' is provided where the parameter b is neither 0 nor None. A need is an ability of a slot; of a
+slot in a stage that this one goes back to ('start.conditioner.unconditional'); a parameter that is set ('train.start',
+'self.utility') or has a value ('self.scale=1'); or one of several, with '|' between them.
 
 Time runs from noise to data: t = 0 is noise x_0, t = 1 is data x_1.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -42,7 +42,7 @@ _NAMES = ("low", "middle", "high")
 class ToyData:
     """Small images whose brightness is their class, with a label, a caption and another image of its class each."""
 
-    provides: ClassVar[tuple[str, ...]] = ("labels", "captions", "verifiable", "candidates")
+    provides: ClassVar[tuple[str, ...]] = ("labels", "captions", "verifiable", "resizable", "candidates")
 
     channels: int = 2
     side: int = 4
@@ -53,7 +53,7 @@ class ToyData:
 
 
 class ToyDataset:
-    """`genever.slots.VerifiableDataset`."""
+    """`genever.slots.VerifiableDataset`, and a `ResizableDataset`."""
 
     def __init__(self, part: ToyData, seed: int) -> None:
         shape = (part.channels, part.side, part.side)
@@ -74,6 +74,15 @@ class ToyDataset:
         others = self.images[[(one + len(_NAMES)) % len(self) for one in chosen]]
         candidates = torch.stack([self.images[chosen], others], dim=1)
         return Samples(images=self.images[chosen], labels=labels, captions=captions, candidates=candidates)
+
+    def sizes(self) -> list[tuple[int, int]]:
+        return [(self.spec.height, self.spec.width)] * len(self)
+
+    def fetch_at(self, indices: Sequence[int], *, height: int, width: int) -> Samples:
+        found = self.fetch(indices)
+        side = max(height, width)
+        near = torch.arange(side) * self.spec.height // side  # Covers the size, which then is cut from its corner.
+        return replace(found, images=found.images[:, :, near[:height, None], near[:width]], candidates=None)
 
     def verify(self, images: Tensor, samples: Samples) -> Tensor:
         assert samples.labels is not None

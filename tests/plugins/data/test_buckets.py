@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from genever.testing import ToyData, toy_composition
+from genever.testing import toy_composition
 from genever.training import World
 from genever_plugins.data.aspect_ratios import bucket_sizes, errors
 from genever_plugins.data.bucket_order import BucketOrder
 from genever_plugins.data.buckets import Bucketed, Buckets
+from genever_plugins.data.digits import Digits
 from genever_plugins.data.image_folder import ImageFolder
 from hypothesis import given
 from hypothesis import strategies as st
@@ -206,7 +207,7 @@ def test_processes_share_a_bucket_out(folder: str, size: int) -> None:
         ({"sizes": [(8, 8), (4, 32)]}, r"Buckets\.sizes names 4x32, whose sides are not multiples of Buckets\.multiple = 4"),
         ({"sizes": [(6, 8)]}, r"Buckets\.sizes names 6x8"),
         ({"sizes": [(8, 8), (8, 4), (12, 4)]}, r"Buckets\.sizes names 8x4, which no image fits: all are nearer"),
-        ({"data": ToyData()}, r"Buckets\.data = ToyData has images of one size alone\. Name data whose images"),
+        ({"data": Digits()}, r"Buckets\.data = Digits gives its images in one size alone\. Name data that can resize"),
     ],
 )
 def test_buckets_that_cannot_be_are_refused(folder: str, settings: dict[str, Any], message: str) -> None:

@@ -38,6 +38,14 @@ def test_every_image_stands_beside_one_other():
     assert not (beside == torch.arange(1442)).any()
 
 
+def test_candidates_are_verified_as_their_data_says():
+    dataset, plain = Candidates(data=ToyData()).build("validation"), ToyData().build("validation")
+    samples = dataset.fetch([0, 1, 2])
+    assert dataset.verify(samples.images, samples).tolist() == [1, 1, 1]
+    swapped = samples.images[[0, 2, 1]]
+    assert dataset.verify(swapped, samples).tolist() == plain.verify(swapped, samples).tolist() == [1, 0, 0]
+
+
 def test_candidates_follow_from_the_seed_and_the_index():
     part = Candidates(data=Shapes(height=16, width=16, num_images=50), num=2, others="any", seed=3)
     first, again = part.build("train").fetch([4, 9]), part.build("train").fetch([9])

@@ -38,8 +38,19 @@ def test_captioned_images_keep_all_but_their_captions():
     assert len(dataset) == len(plain.build("validation"))
 
 
-def test_captioned_images_cannot_be_verified():
-    dataset = Captioned(data=ToyData(), captions=("a <thing>",)).build("train")
-    samples = dataset.fetch([0])
-    with pytest.raises(ValueError, match=r"^data\.Captioned cannot verify images: its captions are not .* Leave out what"):
-        dataset.verify(samples.images, samples)
+def test_few_are_verified_and_resized_as_their_data_is():
+    dataset, whole = Few(data=ToyData(), num=4).build("train"), ToyData().build("train")
+    samples = whole.fetch([3, 1])
+    assert dataset.verify(-samples.images, samples).tolist() == whole.verify(-samples.images, samples).tolist() == [0, 1]
+    assert dataset.sizes() == [(4, 4)] * 4
+    assert torch.equal(dataset.fetch_at([3], height=2, width=6).images, whole.fetch_at([3], height=2, width=6).images)
+    with pytest.raises(IndexError, match=r"^There is no image number 4 among 4"):
+        dataset.fetch_at([4], height=2, width=6)
+
+
+def test_captioned_images_have_the_same_captions_at_another_size():
+    dataset, whole = Captioned(data=ToyData(), captions=("a", "b", "c")).build("train"), ToyData().build("train")
+    samples = dataset.fetch_at([5, 0], height=2, width=6)
+    assert samples.captions == ("c", "a")
+    assert torch.equal(samples.images, whole.fetch_at([5, 0], height=2, width=6).images)
+    assert dataset.sizes() == whole.sizes()

@@ -73,6 +73,7 @@ PARTS = (
     part("sampler.LogitNormal", mean="float = 0.0", std="Annotated[float, Gt(0)] = 1.0"),
     part("data.Mixed", parts="Sequence[Data]", more={"provides": ("parts.*",)}),
     part("data.Captioned", more={"provides": ("captions",)}),
+    part("data.Muted", data="Data", more={"provides": ("data.* but sounds, captions",)}),
     part("sampler.Shifted", inner="Sampler", shift="Annotated[float, Interval(ge=1, le=10)] = 3.0"),
     part("distance.Huber", c="float = 0.1"),
     part("backbone.DiT", width="int = 384", depth="int = 12", more={"provides": ("taps", "classes")}),

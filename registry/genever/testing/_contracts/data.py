@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch
 
-from genever.slots import Dataset, PlannedDataset, ResizableDataset
+from genever.parts import passed_on
+from genever.slots import Dataset, PlannedDataset, ResizableDataset, VerifiableDataset
 from genever.testing._case import Case
 from genever.testing._contracts._luck import global_luck_untouched
 from genever.values import BatchShape, Samples
@@ -34,13 +38,12 @@ def labels_and_captions_are_what_the_spec_says(case: Case) -> None:
 
 
 def abilities_are_what_the_spec_says(case: Case) -> None:
-    spec, provides = case.part().build("train").spec, case.surface.provides
-    if any(ability.endswith(".*") for ability in provides):
-        return  # What it provides is what others do.
+    part = case.part()
+    spec = part.build("train").spec
     if spec.num_classes is not None:
-        assert "labels" in provides, "It has labels, but does not provide 'labels'."
+        assert _provides(part, "labels"), "It has labels, but does not provide 'labels'."
     if spec.captions:
-        assert "captions" in provides, "It has captions, but does not provide 'captions'."
+        assert _provides(part, "captions"), "It has captions, but does not provide 'captions'."
 
 
 def same_index_gives_the_same_sample(case: Case) -> None:
@@ -99,14 +102,52 @@ def plans_go_on_after_the_last_step(case: Case) -> None:
 
 
 def images_are_also_given_at_another_size(case: Case) -> None:
-    if "resizable" in case.surface.provides:
-        dataset = case.part().build("train")
-        spec = dataset.spec
-        assert isinstance(dataset, ResizableDataset)
+    for dataset in _able(case, "resizable"):
+        spec, last = dataset.spec, len(dataset) - 1
+        assert isinstance(dataset, ResizableDataset), _UNABLE.format("resizable", "sizes` and `fetch_at")
         assert len(dataset.sizes()) == len(dataset)
-        _assert_same(dataset.fetch_at([1], height=spec.height, width=spec.width), 0, dataset.fetch([1]), 0)
-        wide = dataset.fetch_at([2, 0], height=spec.height, width=2 * spec.width)
+        _assert_same(dataset.fetch_at([last], height=spec.height, width=spec.width), 0, dataset.fetch([last]), 0)
+        wide = dataset.fetch_at([last, 0], height=spec.height, width=2 * spec.width)
         assert wide.images.shape == (2, spec.channels, spec.height, 2 * spec.width)
+
+
+def images_are_verified_one_by_one(case: Case) -> None:
+    for dataset in _able(case, "verifiable"):
+        assert isinstance(dataset, VerifiableDataset), _UNABLE.format("verifiable", "verify")
+        samples = _first(dataset)
+        shares = dataset.verify(samples.images, samples)
+        assert shares.shape == (len(samples),)
+        assert 0 <= float(shares.min()) <= float(shares.max()) <= 1
+        places = [len(samples) - 1, 0]
+        some = samples.rows(places)
+        assert torch.equal(dataset.verify(some.images, some), shares[places]), "A share depends on other images."
+        black = replace(samples, images=torch.full_like(samples.images, -1))
+        assert dataset.verify(black.images, black).mean() < shares.mean(), "Black images show as much as its own."
+
+
+_UNABLE = (
+    "It provides '{0}', or passes it on, but its dataset has no `{1}`. Write one, leave '{0}' out, or pass on 'x.* but {0}'."
+)
+
+
+def _able(case: Case, ability: str) -> list[Dataset]:
+    """Both splits, where the part has an ability."""
+    part = case.part()
+    return [part.build(split) for split in ("train", "validation")] if _provides(part, ability) else []
+
+
+def _provides(part: object, ability: str) -> bool:
+    """Whether a part has an ability, or those have it whose abilities it passes on."""
+    said = getattr(part, "provides", ())
+    inner = [one for name in passed_on(said, ability) for one in _named(getattr(part, name))]
+    return ability in said or (bool(inner) and all(_provides(one, ability) for one in inner))
+
+
+def _named(value: object) -> list[object]:
+    """The parts that a parameter names."""
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _planned(case: Case) -> list[PlannedDataset]:
