@@ -14,6 +14,8 @@ from genever.values import DataSpec, Samples
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from genever_plugins.tuner.textual_inversion import TextualInversion
+
 __all__ = ["DreamBooth"]
 
 #: Numbers of samples that no evaluation reaches: prior images are made of noise of their own.
@@ -34,7 +36,8 @@ class DreamBooth:
 
     Args:
         tuner: decides which weights learn.
-        captions: what prior images are asked for, in turn: the class, without the new word. None = `labels` says it.
+        captions: what prior images are asked for, in turn: the class, without the new word; with it around
+            TextualInversion, where nothing but the word learns. None = `labels` says it.
         labels: the same where the model reads labels. None = `captions` says it.
         num_prior: images of the prior; 100 to 200 in the paper.
         prior_weight: strength of the second term. 0 = disable: every step is that of `tuner` alone, bit for bit.
@@ -66,8 +69,11 @@ class DreamBooth:
             return self.tuner.tune(composition)
         self._check(composition)
         wanted = self._wanted(composition.data.spec)
-        prior = Prior(wanted, composition.conditioner.prepare(wanted)).to(composition.device)
+        before = composition.conditioner.prepare(wanted)
         tuned = self.tuner.tune(composition)
+        cond = composition.conditioner.prepare(wanted)
+        self._check_word(said=not torch.equal(before, cond))
+        prior = Prior(wanted, cond).to(composition.device)
 
         def extend(method: Regression) -> Regression:
             method = tuned.extend(method)
@@ -95,6 +101,11 @@ class DreamBooth:
 
     def _check(self, composition: Composition) -> None:
         spec, num_classes = composition.conditioner.spec, composition.data.spec.num_classes or 0
+        if spec.image_channels is not None:
+            raise ValueError(
+                "tuner.DreamBooth asks for prior images by captions or labels alone, but this stage's conditioner shows an "
+                f"image beside them. Set train.tuner = @{type(self.tuner).__name__}(), or tuner.DreamBooth.prior_weight = 0."
+            )
         if self.captions is not None and spec.text_width is None:
             raise ValueError(
                 "tuner.DreamBooth.captions is set, but this stage's conditioner reads no captions. "
@@ -108,6 +119,16 @@ class DreamBooth:
         if self.labels is not None and max(self.labels) >= num_classes:
             raise ValueError(
                 f"tuner.DreamBooth.labels has {max(self.labels)}, but the data has {num_classes} classes, counted from 0."
+            )
+
+    def _check_word(self, *, said: bool) -> None:
+        """Where nothing but a word learns, the prior is to depend on it."""
+        if isinstance(self.tuner, TextualInversion) and not said:
+            word = self.tuner.placeholder
+            raise ValueError(
+                f"No caption of tuner.DreamBooth.captions says {word!r}, and tuner.TextualInversion learns nothing but that "
+                f"word, so that prior images would teach it nothing. Write {word!r} into them, or set train.tuner = "
+                "@TextualInversion()."
             )
 
 

@@ -8,6 +8,8 @@ from genever.runs import RunDirectory
 from genever.testing import ToyData, ToyGuidance, ToySolver, take_steps, toy_stage
 from genever.training import Draws, Stopped, Trainer, compose, sample
 from genever_plugins.aligner.flow_grpo import FlowGRPO
+from genever_plugins.conditioner.classes import Classes
+from genever_plugins.conditioner.low_resolution import LowResolution
 from genever_plugins.conditioner.text import Text
 from genever_plugins.data.captioned import Captioned
 from genever_plugins.distiller.dmd import DMD
@@ -143,18 +145,38 @@ def test_dream_booth_asks_by_captions_where_the_model_reads_them(toy):
     assert torch.equal(prior_of(composition).cond, composition.conditioner.prepare(asked))
 
 
-def test_dream_booth_around_an_inversion_trains_its_vectors_alone_beside_the_same_prior(toy):
-    asked = {"captions": ("a low one", "a high one"), "num_prior": 4}
-    parts = {"start": "toy", "conditioner": Text(width=8, heads=2, max_length=6), "batch_size": 8}
+READING = {"start": "toy", "conditioner": Text(width=8, heads=2, max_length=6), "batch_size": 8}
+
+
+def inverting(toy, *captions):
     word = TextualInversion(placeholder="<thing>", init="low")
     things = Captioned(data=ToyData(), captions=("a <thing>", "one <thing> of many"))
-    composition = toy.compose(data=things, tuner=DreamBooth(tuner=word, **asked), **parts)
-    plain = toy.compose(data=ToyData(), tuner=DreamBooth(tuner=Full(), **asked), **parts)
+    return toy.compose(data=things, tuner=DreamBooth(tuner=word, captions=captions, num_prior=4), **READING)
+
+
+def test_dream_booth_around_an_inversion_trains_its_vectors_alone_beside_the_prior_of_its_first_word(toy):
+    composition, known = inverting(toy, "a <thing> one", "a high one"), ("a low one", "a high one")
+    plain = toy.compose(data=ToyData(), tuner=DreamBooth(tuner=Full(), captions=known, num_prior=4), **READING)
     before = {name: one.clone() for name, one in composition.model.state_dict().items()}
+    assert torch.equal(prior_of(composition).pixels, prior_of(plain).pixels)
     seen, wanted = (take_steps(begun(one), one)["model/prior"] for one in (composition, plain))
     after = composition.model.state_dict()
     assert {name for name, one in before.items() if not torch.equal(after[name], one)} == {"conditioner.added"}
     assert seen[0] == wanted[0] > 0
+
+
+def test_dream_booth_prior_is_what_an_inverted_word_learns_from_too(toy):
+    composition = inverting(toy, "a <thing> one")
+    prior = begun(composition).losses(next(composition.feed().at(0)), 0)["prior"]
+    (gradient,) = torch.autograd.grad(prior, list(composition.tuned.learns.values()))
+    assert gradient.abs().min() > 0
+
+
+def test_dream_booth_whose_prior_teaches_an_inverted_word_nothing_is_refused(toy):
+    with pytest.raises(
+        ValueError, match=r"^No caption of tuner\.DreamBooth\.captions says '<thing>', and .* Write '<thing>'"
+    ):
+        inverting(toy, "a low one", "a high one")
 
 
 def test_dream_booth_keeps_what_its_tuner_does(toy):
@@ -175,6 +197,14 @@ def test_dream_booth_of_what_the_model_does_not_read_is_refused(toy):
         toy.compose(data=ToyData(), start="toy", tuner=DreamBooth(tuner=Full(), **BOOTH), conditioner=Text(width=8, heads=2))
     with pytest.raises(ValueError, match=r"^tuner\.DreamBooth\.labels has 3, but the data has 3 classes, counted from 0\."):
         dreaming(toy, labels=(1, 3))
+
+
+def test_dream_booth_of_what_is_shown_an_image_is_refused(toy):
+    part = DreamBooth(tuner=LoRA(), **BOOTH)
+    given = {"data": ToyData(), "start": "toy", "conditioner": LowResolution(conditioner=Classes())}
+    with pytest.raises(ValueError, match=r"^tuner\.DreamBooth asks for .* shows an image beside them\. .* = @LoRA\(\), or"):
+        toy.compose(tuner=part, **given)
+    assert toy.compose(tuner=replace(part, prior_weight=0.0), **given).tuned.learns
 
 
 @pytest.mark.parametrize(
