@@ -63,6 +63,8 @@ def pair_losses(
 ) -> dict[str, Tensor]:
     """The mean over pairs, of which equal ones count as 0; notes in `seen` what is logged.
 
+    "implicit_accuracy" is the share of pairs whose better one the denoiser prefers; equal ones in either count half.
+
     Args:
         base: corrupts data and knows the errors.
         roles: "model" and "reference".
@@ -82,7 +84,7 @@ def pair_losses(
         reference = errors("reference")
     unlikelihood, margin = preference_unlikelihood(model, reference, beta)
     seen |= {
-        "implicit_accuracy": (margin.detach() > 0).float().mean(),
+        "implicit_accuracy": (1 + (margin.detach().sign() * pairs.differ).mean()) / 2,
         "margin": margin.detach().mean(),
         "error_better": model.better.detach().mean(),
         "error_worse": model.worse.detach().mean(),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -50,11 +50,11 @@ def moved(method, by=0.05):
             parameter.add_(by)
 
 
-def losses_of(composition, method, pairs):
+def losses_of(composition, method, pairs, seen=None):
     batch = next(composition.feed())
     t = method.base.times(batch)
     given = {"base": method.base, "roles": method.roles, "x_0": batch.noise(), "t": t, "beta": 100.0}
-    return pair_losses(pairs, **given, seen={})["preference"]
+    return pair_losses(pairs, **given, seen={} if seen is None else seen)["preference"]
 
 
 def test_preference_is_the_logistic_loss_of_what_was_gained_on_the_reference():
@@ -91,7 +91,7 @@ def test_dpo_starts_at_chance(toy, tuner):
     seen: dict[str, torch.Tensor] = {}
     found = method.losses(next(composition.feed()), seen)["preference"]
     assert found.item() == pytest.approx(math.log(2), rel=1e-6)
-    assert seen["margin"].item() == 0.0
+    assert (seen["margin"].item(), seen["implicit_accuracy"].item()) == (0.0, 0.5)
     assert torch.equal(seen["error_better"], seen["error_better_reference"])
     assert torch.equal(seen["error_worse"], seen["error_worse_reference"])
 
@@ -119,6 +119,21 @@ def test_dpo_gradient_turns_round_when_the_pair_is_swapped(toy):
         found = method.losses(next(composition.feed()), {})["preference"]
         gradients.append(torch.autograd.grad(found, list(method.base.learns.values())))
     assert all(torch.allclose(a, -b, rtol=1e-3, atol=1e-4) for a, b in zip(*gradients, strict=True))
+
+
+def test_dpo_implicit_accuracy_counts_ties_as_half(toy):
+    composition, method = composed(toy)
+    moved(method)
+    pairs = method.pairs(next(composition.feed()))
+
+    def accuracy(differ):
+        losses_of(composition, method, replace(pairs, differ=differ), seen := {})
+        return seen["implicit_accuracy"].item()
+
+    some = torch.arange(32) < 8
+    assert accuracy(some & ~some) == 0.5
+    assert accuracy(some) + accuracy(~some) == accuracy(some | ~some) + 0.5
+    assert accuracy(some | ~some) != 0.5
 
 
 def test_dpo_of_two_equal_images_costs_log_2_wherever_the_model_is(toy):
