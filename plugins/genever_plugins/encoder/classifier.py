@@ -54,7 +54,7 @@ class Classifier:
 
     def build(self, composition: Composition, grid: tuple[int, int]) -> nn.Module:
         if composition.device.type == "meta":
-            network = ConvClassifier(composition.data.spec, width=self.width)
+            network = self._fresh(self._learned(composition).spec, composition.device)
         else:
             trained = composition.once(self, "trained", lambda: self._trained(composition))
             network = copy.deepcopy(trained)
@@ -62,9 +62,9 @@ class Classifier:
 
     @fit.undisturbed()
     def _trained(self, composition: Composition) -> ConvClassifier:
-        train, validation = self._splits(composition)
-        self._check(train.spec, composition.data.spec)
-        network = _fresh(train.spec, self.width, self.seed)
+        train = self._learned(composition)
+        validation = composition.validation if self.data is None else self.data.build("validation")
+        network = self._fresh(train.spec, torch.device("cpu"))
         seen, unseen = self._first(train), self._first(validation)
         key = weights_cache.content_key(
             (self.steps, self.width, self.seed, train.spec.num_classes),
@@ -77,10 +77,12 @@ class Classifier:
             weights_cache.keep(key, network)
         return network
 
-    def _splits(self, composition: Composition) -> tuple[Dataset, Dataset]:
-        if self.data is None:
-            return composition.data, composition.validation
-        return self.data.build("train"), self.data.build("validation")
+    @fit.undisturbed()
+    def _learned(self, composition: Composition) -> Dataset:
+        """The training split that it learns from."""
+        dataset = composition.data if self.data is None else self.data.build("train")
+        self._check(dataset.spec, composition.data.spec)
+        return dataset
 
     def _first(self, dataset: Dataset) -> tuple[Float[Tensor, " num c h w"], Int[Tensor, " num"]]:
         samples = dataset.fetch(range(min(self.num_images, len(dataset))))
@@ -99,8 +101,7 @@ class Classifier:
                 f"{sizes[1]!r}. Bind data of the same size."
             )
 
-
-def _fresh(spec: DataSpec, width: int, seed: int) -> ConvClassifier:
-    network = build_seeded(seed, "classifier", torch.device("cpu"), lambda: ConvClassifier(spec, width=width))
-    assert isinstance(network, ConvClassifier)
-    return network
+    def _fresh(self, spec: DataSpec, device: torch.device) -> ConvClassifier:
+        network = build_seeded(self.seed, "classifier", device, lambda: ConvClassifier(spec, width=self.width))
+        assert isinstance(network, ConvClassifier)
+        return network

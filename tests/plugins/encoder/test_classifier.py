@@ -139,6 +139,17 @@ def test_classifier_on_the_meta_device_trains_nothing(digits, monkeypatch):
     assert all(p.device.type == "meta" for p in module.parameters())
 
 
+def test_classifier_of_named_data_is_as_large_on_the_meta_device(toy):
+    composition = toy.compose(data=toy.gaussian(mean=(0.0,), side=8), backbone=ToyBackbone(width=4, depth=1))
+    part = Classifier(data=Digits(), steps=2)
+    real = part.build(composition, (2, 2))
+    with torch.device("meta"):
+        meta = part.build(replace_device(composition, "meta"), (2, 2))
+    shapes = [{name: one.shape for name, one in module.state_dict().items()} for module in (real, meta)]
+    assert shapes[0] == shapes[1]
+    assert all(one.device.type == "meta" for one in meta.state_dict().values())
+
+
 def replace_device(composition, device):
     tuned = composition.tuned
     moved = replace(composition, device=torch.device(device))
@@ -146,12 +157,14 @@ def replace_device(composition, device):
     return moved
 
 
-def test_classifier_says_what_to_do_about_data_without_labels(toy):
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_classifier_says_what_to_do_about_data_without_labels(toy, device):
     with pytest.raises(ValueError, match=r"its data has none. Name labelled images as Classifier\.data"):
-        Classifier().build(toy.compose(), (1, 1))
+        Classifier().build(replace_device(toy.compose(), device), (1, 1))
 
 
-def test_classifier_says_that_its_data_has_another_size(toy):
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_classifier_says_that_its_data_has_another_size(toy, device):
     points = toy.gaussian(side=4, num_classes=3)
     with pytest.raises(ValueError, match=r"\(1, 8, 8\), but those of train\.data are \(2, 4, 4\)"):
-        Classifier(data=Digits()).build(toy.compose(data=points), (1, 1))
+        Classifier(data=Digits()).build(replace_device(toy.compose(data=points), device), (1, 1))
