@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from genever.values import Condition, ConditionSpec, DataSpec, Samples
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
-from transformers import AutoConfig, AutoTokenizer, CLIPTextModel, PreTrainedModel, T5EncoderModel
+from transformers import AddedToken, AutoConfig, AutoTokenizer, CLIPTextModel, PreTrainedModel, T5EncoderModel
+
+from genever_plugins.conditioner.words import alone
 
 __all__ = ["FrozenText"]
 
@@ -92,7 +95,8 @@ class FrozenTextModule(nn.Module):
     def add_word(self, word: str, init: str, num_vectors: int) -> nn.Parameter:
         self.first_added = len(self.tokenizer)
         names = [word, *(f"{word}_{number}" for number in range(1, num_vectors))]
-        self.tokenizer.add_tokens(names)
+        # A word of letters is none within another word; one in brackets, say, is found everywhere, as `alone` finds both.
+        self.tokenizer.add_tokens([AddedToken(name, single_word=bool(re.fullmatch(r"\w(.*\w)?", name))) for name in names])
         self.spelling = (word, " ".join(names))
         self.stands_in = self._ids(init)[0]
         row = self.borrowed.tables()[0].weight[self.stands_in]
@@ -141,7 +145,7 @@ class FrozenTextModule(nn.Module):
 
     def _tokenize(self, captions: list[str]) -> Tensor:
         word, spelt = self.spelling
-        captions = [caption.replace(word, spelt) for caption in captions] if word else captions
+        captions = [re.sub(alone(word), lambda _: spelt, caption) for caption in captions] if word else captions
         found = self.tokenizer(
             captions, padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
         )

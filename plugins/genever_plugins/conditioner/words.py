@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-__all__ = ["BEGIN", "NUM_ROWS", "PAD", "tokenize", "words_of"]
+__all__ = ["BEGIN", "NUM_ROWS", "PAD", "alone", "tokenize", "words_of"]
 
 #: A word's number lies below NUM_ROWS², and is looked up as two rows of NUM_ROWS: two words meet in both with chance 1e-6.
 NUM_ROWS = 1024
@@ -51,10 +51,10 @@ def words_of(caption: str, whole: Collection[str] = ()) -> list[str]:
     Args:
         whole: what else is one word, whatever it is written with.
     """
-    return re.findall("|".join([*map(_alone, whole), r"\w+", r"[^\w\s]"]), caption.lower())
+    return re.findall("|".join([*map(alone, whole), r"\w+", r"[^\w\s]"]), caption.lower())
 
 
-def _alone(word: str) -> str:
+def alone(word: str) -> str:
     """The pattern of a word that is not a part of another one."""
     before = r"(?<!\w)" if re.match(r"\w", word) else ""
     after = r"(?!\w)" if re.search(r"\w$", word) else ""

@@ -209,6 +209,19 @@ def test_frozen_text_spells_a_word_of_several_vectors(folder, captioned):
     assert not torch.equal(module(module.prepare(captioned("a <thing>"))).tokens, before)
 
 
+@pytest.mark.parametrize("num_vectors", [1, 2])
+@pytest.mark.parametrize("word", ["zor", "<z>", r"z\1r"])
+def test_frozen_text_reads_an_added_word_within_no_other(folder, captioned, word, num_vectors):
+    module = build(folder, max_length=10)
+    module.add_word(word, "red", num_vectors)
+    own = [*range(8, 8 + num_vectors)]
+    found, plain = (module.prepare(captioned(caption))[0, 0].tolist() for caption in (f"{word} a {word}, red", "a red"))
+    assert [one for one in found if one in (*own, 4, 5)] == [*own, 4, *own, 5]
+    assert not {*own} & {*plain}
+    within = module.prepare(captioned(f"a ra{word} a {word}s"))[0, 0].tolist()
+    assert ({*own} & {*within} == set()) == word.startswith("z")
+
+
 def test_clip_pools_at_its_end_where_that_has_the_largest_id(clip, tmp_path, captioned):
     config = CLIPTextConfig.from_pretrained(clip, eos_token_id=2, bos_token_id=1)
     encoder = CLIPTextModel(config)
