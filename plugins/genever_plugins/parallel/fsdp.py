@@ -70,6 +70,8 @@ class FSDP:
             module.register_forward_pre_hook(lambda _, inputs: _all_but_times(inputs, precision))
         fully_shard(module, mesh=mesh, mp_policy=policy, reshard_after_forward=self.reshard)
         assert isinstance(module, FSDPModule)
+        if not self.reshard:
+            module.register_forward_hook(_given_back)
         for method in methods:
             register_fsdp_forward_method(module, method)
         return module.set_requires_gradient_sync
@@ -84,6 +86,20 @@ def _methods(module: nn.Module) -> tuple[str, ...]:
     """What computes beside the forward pass, and reads no time: a codec's latents and images, the distance of images."""
     of_codec = ("encode", "decode") if isinstance(module, CodecModule) else ()
     return (*of_codec, "distance") if isinstance(module, PerceptualModule) else of_codec
+
+
+def _given_back(module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
+    """Gives weights back after a pass that no backward pass follows: the next one is to find them as they are then."""
+    if not _has_gradient(output):
+        for one in module.modules():
+            if isinstance(one, FSDPModule):
+                one.reshard()
+
+
+def _has_gradient(output: object) -> bool:
+    if isinstance(output, tuple | list):
+        return any(map(_has_gradient, output))
+    return isinstance(output, Tensor) and output.requires_grad
 
 
 def _all_but_times(inputs: tuple[Any, ...], precision: torch.dtype) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Fully sharded networks whose weights are gathered in bfloat16, in a world of one process."""
+"""Fully sharded networks, in a world of one process."""
 
 from __future__ import annotations
 
