@@ -8,6 +8,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
@@ -90,7 +91,8 @@ class Saver:
         if torch.cuda.is_available():
             torch.cuda.synchronize()  # The copy does not wait for what the device is still to do.
         self._copy = cast("Future[Any]", self._stager.stage(self._own(live.changing())))
-        state = {"learners": live.plain_state(), "method": dict(method_state)}
+        # Written while training goes on, which may change whatever a method hands out.
+        state = deepcopy({"learners": live.plain_state(), "method": dict(method_state)})
         self._under_way = self._thread.submit(self._write, self._copy, state, dict(index), keep, always)
 
     def copied(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -145,3 +146,20 @@ def test_checkpoint_holds_what_was_when_it_was_saved(tmp_path: Path) -> None:
     nn.init.zeros_(model.weight)  # an optimizer step changes weights
     saver.finish()
     assert all(one.equal(before[name]) for name, one in load_model_state(run, 1, None).items())
+
+
+def nobody(averages: Averages) -> Live:
+    return Live(roles={}, frozen=frozenset(), groups={}, averages=averages, learners={})
+
+
+def test_state_that_changes_while_it_is_written_is_saved_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, saved, changed = torch.save, [], Event()
+    monkeypatch.setattr(torch, "save", lambda state, file: (changed.wait(9), saved.append(state), written(state, file)))
+    seen = [1]
+    saver, nothing = Saver(run_in(tmp_path), World()), nobody(Averages({}, {}))
+    saver.save(nothing, {"step": 1, "round": 0}, {"seen": seen}, keep=None, always=set())
+    seen.append(2)
+    changed.set()
+    saver.finish()
+    saver.close()
+    assert saved[0]["method"] == {"seen": [1]}
