@@ -69,7 +69,9 @@ class Record:
         meant = {key: end for key in found if wanted in (key, key.partition("/")[2]) and (end := self._better(key))}
         if not meant and any("validation_loss" not in key for key in found):
             logger.warning("train.keep_best = %r was not measured, or has no better end: %s", wanted, ", ".join(found))
-        key, end = next(iter(meant.items()), ("", None))
+        # Named without its weights, it is of those that the stage is judged by.
+        judged = (one for one in meant.items() if one[0].startswith(f"{self.stage.evaluate_weights}/"))
+        key, end = next(judged, next(iter(meant.items()), ("", None)))
         if end is None or not math.isfinite(value := found[key]):
             return False
         sign = 1.0 if end == "lower" else -1.0

@@ -80,7 +80,7 @@ class Stage:
         sample_captions: what a grid asks for, a column of each. () = the captions or labels of the validation split.
         evaluate_every: steps between two evaluations of the metrics. None = only at the end.
         evaluate_samples: samples that the metrics judge.
-        evaluate_weights: whose samples and losses: 'average' = the first average, 'raw', or 'both'.
+        evaluate_weights: whose samples: 'average' = the first average, 'raw', or 'both'. Validation losses are of both.
         save_every: steps between two checkpoints. None = only at the end.
         keep_checkpoints: newest checkpoints that are kept. None = all.
         keep_best: a number, such as 'fd': the checkpoint where it was best, as its metric says, is kept too.

@@ -169,6 +169,13 @@ def test_bin_of_the_validation_loss_may_be_what_is_best(tmp_path: Path) -> None:
     assert read_index(run, 4)["best"]["step"] in (2, 4)
 
 
+@pytest.mark.parametrize("weights", ["average", "raw"])
+def test_best_is_that_of_the_weights_that_are_judged(weights: str, tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, averages={"ema": Decay(0.5)}, evaluate_weights=weights, keep_best="validation_loss")
+    (line,) = (one for one in run.read_metrics() if "raw/validation_loss" in one)
+    assert read_index(run, 12)["best"]["value"] == line[f"{weights}/validation_loss"]
+
+
 def test_metric_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None:
     values = iter([float("nan"), 2.0, float("nan"), 3.0])
 
