@@ -7,7 +7,7 @@ import platform
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,9 @@ from genever.runs import RunDirectory, write_whole
 from genever.training import World
 
 __all__ = ["Place", "joined"]
+
+#: Seconds after which one who finds nobody looks again where to go.
+_TRY_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +144,17 @@ def _address(interface: str) -> str:
 
 
 def _guest(place: Place, meeting_point: Path) -> Store:
+    """The others go where rank 0 is; what a start that was killed wrote down is written anew before long."""
     until = time.monotonic() + place.patience
-    while not meeting_point.exists():
+    while True:
+        missing = f"there is no {meeting_point}"
+        with suppress(FileNotFoundError):
+            address, port = meeting_point.read_text(encoding="utf-8").split()
+            missing = f"nobody answers at {address}:{port}"
+            with suppress(RuntimeError):
+                store = TCPStore(address, int(port), timeout=timedelta(seconds=min(_TRY_S, place.patience)))
+                store.set_timeout(timedelta(seconds=place.patience))
+                return store
         if time.monotonic() > until:
-            raise RuntimeError(f"rank 0 did not come within {place.patience:.0f} s: there is no {meeting_point}")
+            raise RuntimeError(f"rank 0 did not come within {place.patience:.0f} s: {missing}")
         time.sleep(0.05)
-    address, port = meeting_point.read_text(encoding="utf-8").split()
-    return TCPStore(address, int(port), timeout=timedelta(seconds=place.patience))

@@ -108,11 +108,13 @@ class RunDirectory:
         """Makes an attempt the owner."""
         write_whole(self.path / "owner", attempt + "\n")
 
-    def note_failure(self, **facts: Any) -> None:
+    def note_failure(self, *, attempt: str, **facts: Any) -> None:
         """Writes down why an attempt failed, unless another of its processes did so before."""
+        if (self.failure or {}).get("attempt") != attempt:
+            self.forget_failure()
         try:
             with open(self.path / "failure.json", "x", encoding="utf-8") as handle:
-                json.dump(facts, handle)
+                json.dump({"attempt": attempt, **facts}, handle)
         except FileExistsError:
             return
 

@@ -55,3 +55,10 @@ def test_path_that_is_wrong_is_the_users_mistake(
     with pytest.raises(UserError, match=r"Rewritings\.file = 'a\.jsonl'"):
         start(run)
     assert failure(run) == ("Rewritings.file = 'a.jsonl'", True)
+
+
+def test_failure_is_the_first_of_its_attempt(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for attempt, reason, told in [("1", "first", "first"), ("1", "second", "first"), ("2", "third", "third")]:
+        run.note_failure(attempt=attempt, reason=reason)
+        assert run.failure == {"attempt": attempt, "reason": told}

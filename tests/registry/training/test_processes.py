@@ -120,6 +120,17 @@ def test_two_processes_train_as_one_does_in_shards(compose: Compose, method: str
     assert_trained_alike(*both(compose, method, "FSDP"))
 
 
+def test_weights_that_stay_gathered_are_those_of_the_moment(compose: Compose) -> None:
+    """The average's while it is lent, the model's afterwards, whether each block's are given back after its pass or not."""
+    lines = "train.parallel = @FSDP()\ntrain.validate_every = 1\ntrain.save_every = None\nFSDP.reshard = "
+    kept, given_back = (compose(f"{lines}{reshard}") for reshard in (False, True))
+    for run in (kept, given_back):
+        assert train_together(run.path, 2) == [0, 0]
+    assert_same_bits(kept, given_back)
+    ours, theirs = ([line.get("raw/validation_loss") for line in run.read_metrics()] for run in (kept, given_back))
+    assert ours == theirs
+
+
 @pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
 def test_two_processes_end_with_the_same_bits_each_time(compose: Compose, parallel: str) -> None:
     runs = [compose(f"{METHODS['terms']}\ntrain.parallel = @{parallel}()") for _ in range(2)]
@@ -286,3 +297,14 @@ def ended(processes: list) -> list[int]:
     for process in processes:
         process.join(timeout=120)
     return [process.exitcode for process in processes]
+
+
+def test_address_of_a_start_that_was_killed_misleads_nobody(compose: Compose) -> None:
+    run = compose("train.steps = 1")
+    (run.path / ".meeting_").write_text("127.0.0.1 9\n")
+    late = "import os, time\nif os.environ['RANK'] == '0':\n    time.sleep(3)"
+    by_hand = {"GENEVER_ATTEMPT": "", "GENEVER_PATIENCE": "30"}
+    processes = start_together(run.path, 2, environment=by_hand, before=late)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
