@@ -48,6 +48,7 @@ def read_image(file: Path, *, height: int, width: int, channels: int, min_side: 
 
     Raises:
         UnreadableImageError: the file is missing, damaged, too large to be meant, or has a side shorter than min_side.
+        OSError: the system does not read it.
     """
     try:
         with Image.open(file) as opened:
@@ -61,6 +62,8 @@ def read_image(file: Path, *, height: int, width: int, channels: int, min_side: 
     except UnidentifiedImageError:
         raise UnreadableImageError("it is no image, or a damaged one") from None
     except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # It is the disk's or the network's: passed over, it would change the data of this start alone.
         raise UnreadableImageError(str(error) or type(error).__name__) from error
     return fitted.reshape(height, width, channels).transpose(2, 0, 1).copy()
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import logging
 import os
@@ -7,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from genever_plugins.data.image_file import read_image
 from genever_plugins.data.image_folder import ImageFolder
 from PIL import Image
 
@@ -341,3 +343,12 @@ def test_image_folder_gives_images_at_another_size_resized_to_cover_and_cropped(
     wide = dataset.fetch_at([0], height=8, width=16)
     assert torch.equal((wide.images[0, 0] + 1) * 127.5, torch.from_numpy(pixels[:, :, 0]).float())
     assert names(wide) == ["a.png"]
+
+
+def test_file_that_the_system_does_not_read_is_not_passed_over(tmp_path, monkeypatch):
+    def stale(file):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Image, "open", stale)
+    with pytest.raises(OSError, match="Stale file handle"):
+        read_image(tmp_path / "a.png", height=2, width=2, channels=3)
