@@ -32,8 +32,7 @@ class TensorBoard:
 
     def open(self, directory: Path, *, step: int, config: Mapping[str, Any]) -> Writer:
         """A new file of events beside the old ones; what they hold later than `step` is no longer shown."""
-        purged = step + 1 if step else None
-        writer = SummaryWriter(str(directory / "tensorboard"), purge_step=purged, flush_secs=self.flush_seconds)
+        writer = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1, flush_secs=self.flush_seconds)
         if config and not step:
             writer.add_text("config", "\n".join(f"    {key} = {value}" for key, value in config.items()))
         return _Open(writer)

@@ -33,6 +33,12 @@ def test_resumed_run_drops_what_came_later_than_its_step(tmp_path: Path) -> None
     assert [event.step for event in read(tmp_path).Scalars("loss")] == [1, 2, 3, 4, 5]
 
 
+def test_run_that_begins_again_drops_all_that_came_before(tmp_path: Path) -> None:
+    write(tmp_path, [1, 2, 3])
+    write(tmp_path, [1, 2])
+    assert [event.step for event in read(tmp_path).Scalars("loss")] == [1, 2]
+
+
 def test_image_is_the_file_that_was_handed_over(tmp_path: Path) -> None:
     Image.new("L", (6, 4), 128).save(tmp_path / "grid.png")
     writer = TensorBoard().open(tmp_path, step=0, config={})
