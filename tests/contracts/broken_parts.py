@@ -561,6 +561,30 @@ class Forgetful:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unheeding(Growing):
+    """It takes nothing of the state that it gives."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": list(self.seen)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amnesic:
+    """Where it is resumed it forgets what was saved.
+
+    References:
+        Own work, 2026.
+    """
+
+    def distil(self, method: Regression, composition: Composition) -> Sequence[Round]:
+        given = {"learns": method.learns, "loss": method.loss, "sampler": method.sampler}
+        return [Round(name="only", start=lambda roles: Unheeding(roles=method.roles, **given))]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Required:
     """Its values are asked for.
 

@@ -103,7 +103,7 @@ def check_state(build: Built) -> None:
     _assert_plain(state, "state_dict()")
     fresh, _ = build()
     fresh.load_state_dict(state)
-    assert set(fresh.state_dict()) == set(state)
+    assert _is_same(fresh.state_dict(), state), f"After {state} was loaded, the state is {fresh.state_dict()}."
 
 
 def check_resume(build: Callable[..., Composition], folder: Path) -> None:
@@ -143,6 +143,17 @@ def _weights(module: nn.Module) -> dict[str, Tensor]:
 
 def _same(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
     return all(torch.equal(before[name], after[name]) for name in before)
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two plain states are alike, to the bit."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    return one == other
 
 
 def _assert_plain(state: object, where: str) -> None:
