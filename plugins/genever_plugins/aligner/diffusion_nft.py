@@ -48,7 +48,8 @@ class DiffusionNFT:
             0.1 for single rewards such as OCR.
         advantage_clip: |A| at which r is 0 or 1.
         kl_weight: strength of the pull to the model before tuning. 0 = disable; then no reference is kept.
-        solver: of the rollouts. None = train.solver.
+        solver: of the rollouts. One that adds noise on the way adds other noise on another number of processes.
+            None = train.solver.
         guidance: of the rollouts. None = conditional.
 
     References:

@@ -54,7 +54,7 @@ class GroupSampler:
         asked = repeated(batch.samples, batch.images.unsqueeze(1).expand(-1, self.size, -1, -1, -1))
         field = Field(model, self.composition.loss, cond, guidance=self.guidance, null=null, samples=asked)
         noise = batch.draws.normal("rollout noise", (self.size, *batch.x_1.shape[1:])).flatten(0, 1)
-        # A solver that adds noise on the way adds other noise in each micro-batch.
+        # A solver that adds noise on the way adds other noise where batches are split otherwise.
         generator = batch.draws.generator(f"rollout from {batch.draws.rows.start}")
         x_1 = self.solver(field, noise, generator=generator).float()
         with torch.autocast(x_1.device.type, enabled=False):

@@ -34,7 +34,8 @@ class OnlineDPO:
         num_times: times and noises at which a pair is learned from.
         beta: how hard the model is held to the reference, the larger the harder, in units of 1 / error.
         refresh_steps: training steps between two refreshes of the reference. None = it stays the model before tuning.
-        solver: of the rollouts. None = train.solver.
+        solver: of the rollouts. One that adds noise on the way adds other noise on another number of processes.
+            None = train.solver.
         guidance: of the rollouts. None = conditional.
 
     References:
