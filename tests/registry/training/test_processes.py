@@ -153,6 +153,17 @@ def test_run_goes_on_with_another_number_of_processes(compose: Compose, parallel
         assert ours == pytest.approx(theirs, rel=1e-3)
 
 
+@pytest.mark.parametrize("parallel", ["DDP", "FSDP"])
+def test_run_of_several_processes_goes_on_with_the_same_bits(compose: Compose, parallel: str) -> None:
+    """Of more than two, whose sums depend on their order."""
+    lines = f"train.parallel = @{parallel}()\ntrain.steps = 8\nDiT.width = 64"
+    whole, run = compose(lines), compose(lines)
+    assert train_together(whole.path, 4) == [0] * 4
+    train_two_steps(run, 4)
+    assert train_together(run.path, 4) == [0] * 4
+    assert_same_bits(run, whole)
+
+
 def test_run_goes_on_without_the_start_that_made_its_prior(compose: Compose, start: RunDirectory) -> None:
     lines = f"{METHODS['dreambooth']}\ntrain.steps = 8"
     whole, run = compose(lines, started=True), compose(lines, started=True)
