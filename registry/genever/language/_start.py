@@ -7,6 +7,7 @@ from pathlib import Path
 
 from genever.errors import listed, nearest
 from genever.language._config import NamedRun
+from genever.runs import known_experiments
 
 __all__ = ["FROZEN", "experiment_name", "find_named", "known_names"]
 
@@ -70,9 +71,9 @@ def _pinned(run: Path, runs_root: Path) -> str:
 def known_names(written: str, *, experiment: Path, runs_root: Path) -> str:
     """A sentence on the names that would have been understood."""
     folder, own = _folder_of(experiment), experiment_name(experiment)
-    files = {file.relative_to(folder).with_suffix("").as_posix() for file in folder.glob("*/*.gin") if _is_experiment(file)}
-    runs = {run.parent.parent.relative_to(runs_root).as_posix() for run in runs_root.glob("*/*/*/run.json")}
-    names = tuple(sorted((files | runs) - {own}))
+    found = [file for depth in ("*.gin", "*/*.gin") for file in folder.glob(depth) if _is_experiment(file)]
+    files = {file.relative_to(folder).with_suffix("").as_posix() for file in found}
+    names = tuple(sorted(files.union(known_experiments(runs_root)) - {own}))
     if close := nearest(written, names):
         return f" Did you mean {' or '.join(map(repr, close))}?"
     return f" Known are: {listed(names, 10)}."

@@ -10,15 +10,10 @@ from genever.errors import UserError, did_you_mean, listed
 from genever.launch import look
 from genever.results._frozen import frozen_values
 from genever.results._row import Row, row_of
-from genever.runs import RunDirectory, known_experiments
+from genever.runs import RunDirectory, known_experiments, runs_below
 from genever.sweeps import SweepDirectory, conditions, find_sweep, known_sweeps
 
 __all__ = ["Table", "gather"]
-
-#: A run, the runs of an experiment; and inside a root: those of several, those of all. What begins with '.' is no name of
-#: any, but where a run is being made, or was when somebody pulled the plug.
-_ANYWHERE = ("run.json", "[!.]*/run.json")
-_INSIDE = ("[!.]*/[!.]*/run.json", "[!.]*/[!.]*/[!.]*/run.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +88,10 @@ def _runs_below(name: str, root: Path) -> list[RunDirectory]:
     if not name or "\0" in name:
         return []
     for folder in (Path(name), root / name):
+        # A folder outside the root may hold anything: only a run, or the runs of one experiment, are looked for there.
         is_inside = folder.resolve().is_relative_to(root.resolve())
-        for depth in (*_ANYWHERE, *(_INSIDE if is_inside else ())):
-            if found := sorted(folder.glob(depth)):
-                return [RunDirectory(file.parent) for file in found]
+        if found := runs_below(folder) if is_inside else runs_below(folder, deepest=1):
+            return found
     return []
 
 

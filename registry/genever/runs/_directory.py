@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RunDirectory", "find_run", "git_state", "known_experiments", "write_whole"]
+__all__ = ["RunDirectory", "find_run", "git_state", "known_experiments", "runs_below", "write_whole"]
 
 _STEP = "step_"
+#: Folders from a root down to a run: what an experiment's name may have, and the run's own.
+_DEEPEST = 6
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -201,9 +203,23 @@ def find_run(name: str, root: Path) -> RunDirectory | None:
     return RunDirectory(max(finished)[1]) if finished else None
 
 
+def runs_below(folder: Path, *, deepest: int = _DEEPEST) -> list[RunDirectory]:
+    """Every run in a folder, sorted by path; the folder itself where it is one. An experiment's name may be of any depth.
+
+    What begins with '.' is no name of any, but where a run is being made, or was when somebody pulled the plug.
+
+    Args:
+        deepest: folders down to a run.
+    """
+    if os.path.isfile(folder / "run.json"):  # False also where a folder may not be read.
+        return [RunDirectory(folder)]
+    inside = sorted(folder.glob("[!.]*/")) if deepest else []
+    return [run for one in inside for run in runs_below(one, deepest=deepest - 1)]
+
+
 def known_experiments(root: Path) -> list[str]:
     """Names of the experiments that have runs."""
-    return sorted({file.parent.parent.relative_to(root).as_posix() for file in root.glob("*/*/*/run.json")})
+    return sorted({run.path.parent.relative_to(root).as_posix() for run in runs_below(root)} - {"."})
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genever.errors import UserError, did_you_mean, listed
-from genever.runs._directory import RunDirectory, known_experiments
+from genever.runs._directory import RunDirectory, known_experiments, runs_below
 
 __all__ = ["list_runs"]
 
@@ -17,13 +17,11 @@ def list_runs(root: Path, name: str | None = None) -> list[RunDirectory]:
         UserError: there is no run of that name.
     """
     if name is None:
-        found = sorted(root.glob("*/*/*/run.json"))
+        runs = runs_below(root)
     elif "\0" in name or not name:
-        found = []
+        runs = []
     else:
-        own = [folder / "run.json" for folder in (Path(name), root / name) if (folder / "run.json").is_file()]
-        found = own[:1] or sorted((root / name).glob("*/run.json"))
-    runs = [RunDirectory(file.parent) for file in found]
+        runs = runs_below(Path(name), deepest=0) or runs_below(root / name, deepest=1)
     legible = sorted((run.facts.get("created", 0), str(run.path), run) for run in runs if run.is_legible)
     if name is not None and not legible:
         known = known_experiments(root)

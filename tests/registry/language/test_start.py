@@ -115,6 +115,15 @@ def test_unknown_start_names_the_nearest(reader: Callable[..., Config], problems
     ]
 
 
+@pytest.mark.parametrize("known", ["experiments/alone.gin", "runs/alone/a/run.json"])
+def test_unknown_start_names_an_experiment_of_one_word(
+    known: str, reader: Callable[..., Config], write: Write, problems_of: Callable[[str], list[str]]
+) -> None:
+    write({known: "{}"})
+    reader("train.start = 'alon'\ntrain.steps = 3\n")
+    assert problems_of(TUNE)[0].endswith("Did you mean 'alone'?")
+
+
 def test_start_of_a_start_is_followed(reader: Callable[..., Config], write: Write, good: str) -> None:
     write({"experiments/digits/first.gin": good + "DiT.width = 7\n"})
     config = reader(START + "train.steps = 3\n", "train.start = 'digits/first'\ntrain.steps = 1\n")

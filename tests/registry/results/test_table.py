@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from genever.errors import UserError
 from genever.results import Chapter, Table, gather
-from genever.runs import RunDirectory
+from genever.runs import RunDirectory, known_experiments, list_runs
 from genever.sweeps import SweepDirectory
 
 NewRun = Callable[..., RunDirectory]
@@ -69,6 +69,16 @@ def test_folder_of_runs_is_read_without_a_sweep(name: str, new_run: NewRun, read
     new_run(), new_run()
     table, _ = read(name)
     assert (len(table.rows), table.experiments) == (2, ("digits/fake",))
+
+
+@pytest.mark.parametrize("name", ["runs", "."])
+def test_experiments_of_every_depth_are_read_together(name: str, new_run: NewRun, read: Read) -> None:
+    names = ("deep/in/here", "digits/fake", "mine")
+    for experiment in names:
+        new_run(experiment=experiment)
+    assert read(name)[0].experiments == names
+    assert known_experiments(Path("runs")) == list(names)
+    assert len(list_runs(Path("runs"))) == 3
 
 
 def test_failed_run_of_no_sweep_is_resumed(new_run: NewRun, shown: Shown) -> None:
