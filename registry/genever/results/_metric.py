@@ -96,7 +96,7 @@ def _searched(table: Table) -> dict[str, str | None]:
 
 
 def _short(rows: Iterable[Row]) -> dict[str, str]:
-    return short_results(dict.fromkeys(name for row in rows for name in row.results))
+    return short_results(row.results for row in rows)
 
 
 def _wanted(table: Table, rows: Sequence[Row]) -> list[str]:

@@ -37,11 +37,19 @@ def short_keys(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, st
     return names
 
 
-def short_results(names: Iterable[str]) -> dict[str, str]:
-    """Results without whose weights gave them: 'fd' for 'average/fd'; 'raw/fd' stays, where both are there."""
-    names = list(names)
-    firsts = {name.partition("/")[2] or name: name for name in sorted(names, reverse=True)}
-    return {name: short if firsts[short := name.partition("/")[2] or name] == name else name for name in names}
+def short_results(runs: Iterable[Iterable[str]]) -> dict[str, str]:
+    """Results without whose weights gave them: 'fd' for 'average/fd'; 'raw/fd' stays where one run has both, and comes last.
+
+    Args:
+        runs: the names of each run's results. The 'fd' of a run that has no average is its 'raw/fd'.
+    """
+    found: dict[str, str] = {}
+    for names in dict.fromkeys(map(tuple, runs)):
+        firsts = {name.partition("/")[2] or name: name for name in sorted(names, reverse=True)}
+        whole = set(names) - set(firsts.values())
+        for name in names:
+            found[name] = name if name in whole or found.get(name) == name else name.partition("/")[2] or name
+    return dict(sorted(found.items(), key=lambda one: one[0] == one[1]))
 
 
 def short_values(texts: Collection[str]) -> dict[str, str]:

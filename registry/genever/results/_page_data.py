@@ -31,7 +31,7 @@ def page_data(table: Table, chapters: Sequence[Chapter], limits: Limits) -> dict
     names, curves, (pictures, of_pictures) = _Names(kept), page_curves(kept, limits), page_pictures(kept, limits)
     stages = [_stage(chapter, names) for chapter in kept]
     told, of_failures = _failures(rows, limits)
-    origins, protocols = page_lineage(rows, names.places)
+    origins, protocols = page_lineage(rows, list(names.places))
     stage_of = [stage for stage, chapter in enumerate(kept) for _ in chapter.rows]
     runs = [
         {**_run(row, stage, names), **origin, "c": curves.of_rows.get(id(row), []), "p": pictures.get(id(row))}
@@ -54,7 +54,10 @@ def page_data(table: Table, chapters: Sequence[Chapter], limits: Limits) -> dict
         "file": _sweep_text(table, limits),
         "stages": stages,
         "keys": [{"full": key, "seed": key.rpartition(":")[2] == SEED} for key in names.keys],
-        "numbers": [{"full": full, "name": name, "better": end_of(full, better)} for full, name in names.numbers.items()],
+        "numbers": [
+            {"full": " or ".join(full), "name": names.titles.get(name, name), "better": end_of(full[0], better)}
+            for name, full in names.numbers.items()
+        ],
         "protocols": protocols,
         "lifecycle": next((place for place, row in enumerate(rows) if lifecycle and row is lifecycle[-1]), None),
         "scalars": curves.scalars,
@@ -67,15 +70,18 @@ def page_data(table: Table, chapters: Sequence[Chapter], limits: Limits) -> dict
 
 
 class _Names:
-    """What varied and what was measured, each once for all stages, and its place."""
+    """What varied and what was measured, each once for all stages, and its place.
+
+    A number goes by a name that `Row.value` knows: 'fd' is each run's own, whichever of its weights gave it.
+    """
 
     def __init__(self, chapters: Sequence[Chapter]) -> None:
         rows = [row for chapter in chapters for row in chapter.rows]
         keys = dict.fromkeys(key for chapter in chapters for key in differing(chapter.rows))
-        results = dict.fromkeys(name for row in rows for name in row.results)
         losses = dict.fromkeys(row.loss for row in rows if row.loss)
-        short = short_results(results)
-        self.numbers = short | {name: "loss" if len(losses) == 1 else name for name in losses}
+        named = dict.fromkeys([*short_results(row.results for row in rows).values(), *losses])
+        self.numbers = {name: list(dict.fromkeys(full for row in rows if (full := row.full_name(name)))) for name in named}
+        self.titles = {name: "loss" for name in losses if len(losses) == 1}
         self.keys = list(keys)
         self.key_places = {key: place for place, key in enumerate(self.keys)}
         self.places = {name: place for place, name in enumerate(self.numbers)}
@@ -83,8 +89,10 @@ class _Names:
 
     def place(self, rows: Sequence[Row], name: str) -> int | None:
         """Of the number that is meant by a name; None where it is none of these."""
+        if name in self.places:
+            return self.places[name]
         full = next((full for row in rows if (full := row.full_name(name))), None)
-        return None if full is None else self.places.get(full)
+        return next((self.places[name] for name, known in self.numbers.items() if full in known), None)
 
 
 def _kept(chapters: Sequence[Chapter], most: int) -> list[Chapter]:
@@ -111,7 +119,7 @@ def _stage(chapter: Chapter, names: _Names) -> dict[str, Any]:
 
 
 def _run(row: Row, stage: int, names: _Names) -> dict[str, Any]:
-    numbers = {names.places[name]: value for name, value in row.numbers.items() if name in names.places}
+    numbers = {place: row.value(name) for name, place in names.places.items() if row.full_name(name)}
     return {
         "n": row.number,
         "s": stage,

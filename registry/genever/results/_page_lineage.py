@@ -12,11 +12,11 @@ from genever.results._row import Row
 __all__ = ["lifecycle_of", "page_lineage"]
 
 
-def page_lineage(rows: Sequence[Row], places: Mapping[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
+def page_lineage(rows: Sequence[Row], numbers: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """What the page knows of each row's origin, and the protocols that rows name by their places.
 
     Args:
-        places: of the numbers, by full name.
+        numbers: their names, such as 'fd', in the order of their places.
     """
     own = _places(rows)
     protocols: dict[str, int] = {}
@@ -25,9 +25,9 @@ def page_lineage(rows: Sequence[Row], places: Mapping[str, int]) -> tuple[list[d
             "from": _origin(row.facts.get("start"), own),
             "reads": {key: _origin(one, own) for key, one in _mapping(row.facts.get("reads")).items()},
             "q": {
-                places[name]: protocols.setdefault(str(said), len(protocols))
-                for name, said in _mapping(row.facts.get("protocols")).items()
-                if name in places
+                place: protocols.setdefault(str(said), len(protocols))
+                for place, name in enumerate(numbers)
+                if (said := _mapping(row.facts.get("protocols")).get(row.full_name(name) or ""))
             },
         }
         for row in rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -55,14 +55,13 @@ def differing(rows: Sequence[Row]) -> list[str]:
     return [key for key in keys if len(rows) == 1 or len({row.varied.get(key) for row in rows}) > 1]
 
 
-def results_shown(rows: Iterable[Row], metric: Metric) -> list[str]:
+def results_shown(rows: Sequence[Row], metric: Metric) -> list[str]:
     """Short names: the metric's, the loss of training, other results.
 
     Validation by bins of time is left out, and what the raw weights gave where an average gave it too.
     """
-    full = dict.fromkeys(name for row in rows for name in row.results)
-    short = short_results(full)
-    names = [short[name] for name in full if "_t0." not in name and short[name] != name]
+    full = short_results(row.results for row in rows)
+    names = [short for name, short in full.items() if "_t0." not in name and short != name]
     better = better_ends(rows)
     names.sort(key=lambda name: is_last(name, better))
     return list(dict.fromkeys([*([metric.name] if metric.name else []), "loss", *names]))

@@ -126,6 +126,19 @@ def test_page_carries_values_results_and_curves(new_run: NewRun, new_sweep: NewS
     assert [data["numbers"][place]["better"] for place in (fd, loss)] == ["lower", None]
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_page_ranks_runs_with_and_without_an_average_by_one_number(turn: int, new_run: NewRun, read: Read) -> None:
+    protocols = {"raw/fd": "9 samples", "average/fd": "99 samples"}
+    for results in ({"raw/fd": 2.0}, {"average/fd": 1.0, "raw/fd": 9.0})[::turn]:
+        new_run(results, protocols=protocols)
+    _, data, _ = _parsed(read, "digits/fake")
+    place = data["stages"][0]["metric"]
+    assert [run["r"][str(place)] for run in data["runs"]] == [1.0, 2.0]
+    assert [data["protocols"][run["q"][str(place)]] for run in data["runs"]] == ["99 samples", "9 samples"]
+    assert data["numbers"][place]["name"] == "fd"
+    assert sorted(data["numbers"][place]["full"].split(" or ")) == ["average/fd", "raw/fd"]
+
+
 def test_page_tells_not_finite_from_not_there(new_run: NewRun, new_sweep: NewSweep, read: Read) -> None:
     new_sweep([({"a": "1"}, new_run({"average/fd": None}, losses=(1.0, float("inf")))), ({"a": "2"}, None)])
     _, data, _ = _parsed(read)

@@ -175,6 +175,18 @@ def test_what_is_not_finite_is_said_and_ranks_last(new_run: NewRun, shown: Shown
     assert text.count("not finite") == 2
 
 
+RAW, AVERAGED = {"raw/fd": 2.0}, ({"average/fd": 1.0, "raw/fd": 9.0}, {"average/fd": 3.0})
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_run_without_an_average_is_ranked_among_those_with_one(order: tuple[int, ...], new_run: NewRun, read: Read) -> None:
+    for number in order:
+        new_run((RAW, *AVERAGED)[number])
+    _, [chapter] = read("digits/fake")
+    assert (chapter.order, [row.value("fd") for row in chapter.rows]) == ("best first: lowest fd", [1.0, 2.0, 3.0])
+    assert read("digits/fake", metric="raw/fd")[1][0].order == "best first: lowest raw/fd"
+
+
 def test_search_says_what_is_best(new_run: NewRun, new_sweep: NewSweep, read: Read) -> None:
     runs = [new_run({"average/fd": 1.0, "average/reward": value}) for value in (0.2, 0.9)]
     new_sweep([({"lr": "1"}, runs[0]), ({"lr": "2"}, runs[1])], metric=("reward", "maximize"))
