@@ -42,6 +42,10 @@ class Group:
     def num_finished(self) -> int:
         return sum(row.is_finished for row in self.rows)
 
+    def is_partial(self, spread: Spread) -> bool:
+        """Whether runs that finished have no finite value to go in: the mean is that of those that did not diverge."""
+        return spread.num < self.num_finished
+
     def spread(self, name: str) -> Spread | None:
         """Of a number over the runs that finished; None where it is finite in none of them."""
         found = [row.value(name) for row in self.rows if row.is_finished]
@@ -50,14 +54,16 @@ class Group:
 
 
 def groups_in_order(rows: Iterable[Row], metric: Metric) -> list[Group]:
-    """The best mean first; what has none last."""
+    """The best mean first; then means of some of the runs that finished; what has none last."""
     found: dict[tuple[tuple[str, str], ...], list[Row]] = {}
     for row in rows:
         found.setdefault(tuple(without_seeds(row.varied).items()), []).append(row)
 
-    def place(group: Group) -> tuple[bool, float]:
+    def place(group: Group) -> tuple[bool, bool, float]:
         spread = group.spread(metric.name)
-        return spread is None, (-1 if metric.highest else 1) * (spread.mean if spread else 0.0)
+        if spread is None:
+            return True, True, 0.0
+        return False, group.is_partial(spread), (-1 if metric.highest else 1) * spread.mean
 
     return sorted((Group(varied=dict(varied), rows=tuple(rows)) for varied, rows in found.items()), key=place)
 

@@ -86,7 +86,7 @@ def row_columns(rows: Sequence[Row], metric: Metric) -> list[Column]:
 
 
 def grouped_columns(rows: Sequence[Row], metric: Metric) -> list[Column]:
-    """A line for runs that differ in their seeds alone, the best mean first."""
+    """A line for runs that differ in their seeds alone, as `groups_in_order` has them."""
     groups = groups_in_order(rows, metric)
     return [
         *_varied(groups, rows, metric),
@@ -138,4 +138,6 @@ def _spread(group: Group, name: str) -> str:
     spread = group.spread(name)
     if spread is None:
         return ""
-    return shown_number(spread.mean) + (f" ± {spread.std:.2g}" if spread.std is not None else "")
+    deviation = f" ± {spread.std:.2g}" if spread.std is not None else ""
+    share = f" ({spread.num} of {group.num_finished})" if group.is_partial(spread) else ""
+    return shown_number(spread.mean) + deviation + share

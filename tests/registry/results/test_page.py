@@ -314,6 +314,25 @@ def test_browser_brushes_groups_and_sorts(new_run: NewRun, new_sweep: NewSweep, 
     assert (found.title, console) == ("0+1+4+5+2+3 | 2+3 | 0+1+4+5+2+3 | 0 1+4 5+2 3 | 2+3+4+5+0+1", "")
 
 
+SEEDS = """
+setTimeout(() => document.querySelector("#controls input[type=checkbox]").click());
+setTimeout(() => (document.title = [...document.querySelectorAll("tbody tr")].map((row) => row.innerText).join(" | ")), 100);
+"""
+
+
+@needs_chromium
+def test_browser_says_which_means_leave_out_seeds_and_ranks_them_last(
+    new_run: NewRun, new_sweep: NewSweep, read: Read, tmp_path: Path
+) -> None:
+    fds = (("x", 1.0), ("x", None), ("y", 2.0), ("y", 2.0))
+    new_sweep([({"lr": lr, "train.seed": str(n)}, new_run({"average/fd": fd})) for n, (lr, fd) in enumerate(fds)])
+    drawing_at_once = "<script>requestAnimationFrame = (draw) => setTimeout(draw)</script>"
+    text = page(*read()).replace("<body>", f"<body>{drawing_at_once}").replace("</body>", f"<script>{SEEDS}</script></body>")
+    found, console = _opened(text, tmp_path)
+    rows = "2 3 y 2 ± 0 2 of 2 finished 0.25 ± 0 | 0 1 x 1 (1 of 2) 2 of 2 finished 0.25 ± 0"
+    assert (" ".join(found.title.split()), console) == (rows, "")
+
+
 PROMPTS = ("a low <one>", "a high one")
 
 

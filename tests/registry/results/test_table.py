@@ -98,6 +98,20 @@ def test_rows_of_seeds_are_one_line_of_mean_and_deviation(new_run: NewRun, new_s
     ]
 
 
+def test_mean_of_seeds_that_did_not_diverge_says_so_and_ranks_last(
+    new_run: NewRun, new_sweep: NewSweep, shown: Shown
+) -> None:
+    fds = {"x": (1.9, None, None), "y": (2.0, 2.0, 2.0), "z": (3.0,)}
+    new_sweep(
+        [({"lr": lr, "train.seed": str(n)}, new_run({"average/fd": fd})) for lr in fds for n, fd in enumerate(fds[lr])]
+    )
+    assert shown(by_seed=True).split("\n")[3:6] == [
+        "y     3 of 3         2 ± 0  0.25 ± 0",
+        "z     1 of 1             3      0.25",
+        "x     3 of 3  1.9 (1 of 3)  0.25 ± 0",
+    ]
+
+
 def test_only_seed_has_no_deviation(new_run: NewRun, new_sweep: NewSweep, shown: Shown) -> None:
     new_sweep([({"lr": "1", "train.seed": "0"}, new_run({"average/fd": 2.5}))])
     assert "1    1 of 1  2.5  0.25" in shown(by_seed=True)

@@ -113,7 +113,9 @@ function groupedRows(columns) {
     return { runs, finished, values, score: state.metric === null ? [] : finished.map(score).filter((value) => value !== null) };
   });
   const sign = state.highest ? -1 : 1;
-  if (!state.sort) rows.sort((a, b) => !a.score.length - !b.score.length || sign * (a.score.length && b.score.length ? mean(a.score) - mean(b.score) : 0));
+  // A mean of those seeds that did not diverge comes after means of all that finished.
+  const isPartial = (row) => row.score.length < row.finished.length;
+  if (!state.sort) rows.sort((a, b) => !a.score.length - !b.score.length || isPartial(a) - isPartial(b) || sign * (a.score.length && b.score.length ? mean(a.score) - mean(b.score) : 0));
   const measured = state.sort && columns.find((one) => one.name === state.sort.column && one.metric !== undefined);
   const middle = (row) => (row.values(measured).length ? mean(row.values(measured)) : null);
   if (measured) rows.sort((a, b) => compared(middle(a), middle(b), state.sort.descending));
@@ -127,7 +129,8 @@ function groupRow({ runs, finished, values }, columns, mean) {
     const found = values(column);
     const middle = found.length ? mean(found) : null;
     const deviation = found.length > 1 ? ` ± ${Number(Math.sqrt(found.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (found.length - 1)).toPrecision(2))}` : "";
-    return make("td", { class: "number" }, format(middle) + deviation);
+    const share = found.length && found.length < finished.length ? ` (${found.length} of ${finished.length})` : "";
+    return make("td", { class: "number" }, format(middle) + deviation + share);
   });
   return make("tr", { onpointerenter: () => light(runs[0]), onpointerleave: () => light(null) }, make("th", { scope: "row", class: "number" }, runs.map((run) => run.n).join(" ")), ...cells);
 }
