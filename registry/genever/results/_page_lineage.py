@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from genever.results._chapters import Chapter
@@ -22,8 +24,8 @@ def page_lineage(rows: Sequence[Row], numbers: Sequence[str]) -> tuple[list[dict
     protocols: dict[str, int] = {}
     told = [
         {
-            "from": _origin(row.facts.get("start"), own),
-            "reads": {key: _origin(one, own) for key, one in _mapping(row.facts.get("reads")).items()},
+            "from": _origin(row, row.facts.get("start"), own),
+            "reads": {key: _origin(row, one, own) for key, one in _mapping(row.facts.get("reads")).items()},
             "q": {
                 place: protocols.setdefault(str(said), len(protocols))
                 for place, name in enumerate(numbers)
@@ -39,15 +41,17 @@ def lifecycle_of(chapters: Sequence[Chapter]) -> list[Row]:
     """The best run of the last stage that has finished, and what it goes back to: the first one first. [] = nothing does."""
     rows = [row for chapter in chapters for row in chapter.rows]
     own = _places(rows)
-    later = [row for chapter in reversed(chapters) for row in chapter.rows if _is_place(row, own)]
+    later = [row for chapter in reversed(chapters) for row in chapter.rows if _start(row, own) is not None]
     found = [row for row in later if row.is_finished][:1] or later[:1]
-    while found and _is_place(found[0], own) and (before := rows[own[found[0].facts["start"]["run"]]]) not in found:
-        found.insert(0, before)
+    while found and (place := _start(found[0], own)) is not None and rows[place] not in found:
+        found.insert(0, rows[place])
     return found
 
 
-def _is_place(row: Row, own: Mapping[str, int]) -> bool:
-    return isinstance(_origin(row.facts.get("start"), own), int)
+def _start(row: Row, own: Mapping[str, int]) -> int | None:
+    """The place of the run that a row started from; None where it is none of these."""
+    place = _origin(row, row.facts.get("start"), own)
+    return place if isinstance(place, int) else None
 
 
 def _places(rows: Sequence[Row]) -> dict[str, int]:
@@ -61,11 +65,22 @@ def _places(rows: Sequence[Row]) -> dict[str, int]:
     return found
 
 
-def _origin(named: Any, own: Mapping[str, int]) -> int | str | None:
-    """The place of a run that was named, or what it is called where it is none of these."""
+def _origin(row: Row, named: Any, own: Mapping[str, int]) -> int | str | None:
+    """The place of a run that a row named, or what it is called where it is none of these."""
     facts = _mapping(named)
     path = str(facts.get("run", ""))
-    return own.get(path, str(facts.get("name") or path)) if path else None
+    if not path:
+        return None
+    places = (own[one] for one in chain([path], _moved(path, row)) if one in own)
+    return next(places, str(facts.get("name") or path))
+
+
+def _moved(path: str, row: Row) -> Iterator[str]:
+    """Where a run that is named by its path lies if the folder of all runs was moved, with the run that names it."""
+    parts, depth = Path(path).parts, len(PurePosixPath(str(row.facts.get("experiment", ""))).parts)
+    above = Path(os.path.realpath(row.run.path)).parents if row.run else ()
+    for root in above[depth : depth + 1]:
+        yield from (str(root.joinpath(*parts[first:])) for first in range(1, len(parts)))
 
 
 def _mapping(found: Any) -> Mapping[str, Any]:

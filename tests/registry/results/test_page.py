@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from genever.results import Chapter, Table, page
+from genever.results import Chapter, Table, chapters_of, gather, page
 from genever.results._limits import Limits
 from genever.results._page import embedded
+from genever.results._page_data import page_data
 from genever.runs import RunDirectory
 from genever.sweeps import SweepDirectory
 from PIL import Image
@@ -365,6 +366,16 @@ def test_page_knows_what_each_run_started_from_and_how_its_numbers_came_about(re
     assert [data["protocols"][by_number[n]["q"][fd]] for n in (0, 3)] == ["9 samples, by <eyes>", "99 samples"]
     assert data["runs"][data["lifecycle"]] is by_number[3]
     assert by_number[3]["p"]["prompts"] == list(PROMPTS)
+
+
+@pytest.mark.usefixtures("lifecycle")
+def test_runs_that_were_moved_together_keep_their_lifecycle(folder: Path) -> None:
+    (folder / "runs").rename(folder / "archive")
+    table = gather("tiny", Path("archive"))
+    data = page_data(table, chapters_of(table), Limits())
+    start = next(place for place, run in enumerate(data["runs"]) if run["n"] == 1)
+    assert [run["from"] for run in data["runs"] if run["n"] > 1] == [start, start]
+    assert data["runs"][data["lifecycle"]]["n"] == 3
 
 
 @pytest.mark.usefixtures("lifecycle")
