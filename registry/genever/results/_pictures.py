@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "newest_picture"]
 
-_NAME = re.compile(r"(\w+)_(\d+)\.png")
+#: As training names its grids. What `genever sample` writes beside them shows other noise, or other prompts.
+_NAME = re.compile(r"(average|raw)_(\d+)\.png")
 #: Bytes and pixels above which a grid is shown smaller than it is; a grid above the last is not opened at all.
 _MOST_BYTES, _MOST_PIXELS, _MOST_OPENED = 100_000, 720, 64_000_000
 

@@ -165,6 +165,15 @@ def test_page_carries_the_newest_grid_of_the_average(new_run: NewRun, read: Read
     assert not data["notes"]["pictures"]
 
 
+def test_sheet_that_was_sampled_later_is_not_taken_for_a_grid_of_training(new_run: NewRun, read: Read) -> None:
+    run = new_run()
+    _with_pictures([run])
+    for name in ("sample_00000100.png", "sample_00000900.png"):
+        Image.effect_noise((30, 30), 80).save(run.samples / name)
+    picture = _parsed(read, "digits/fake")[1]["runs"][0]["p"]
+    assert (picture["step"], picture["weights"], picture["width"]) == (100, "average", 20)
+
+
 def test_large_grid_is_shrunk_and_said_to_be(new_run: NewRun, read: Read) -> None:
     _with_pictures([new_run()], size=(1600, 800))
     _, data, _ = _parsed(read, "digits/fake")
