@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import webbrowser
+from functools import partial
 from pathlib import Path
 
 from genever.command._columns import terminal_width
@@ -44,18 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table, and writes what files are asked for."""
     table = gather(arguments.name, Path(arguments.root))
-    chapters = chapters_of(
-        table,
-        metric=arguments.metric,
-        highest=arguments.maximize,
-        by=arguments.sort,
-        descending=arguments.descending,
-    )
+    ranked = partial(chapters_of, table, metric=arguments.metric, highest=arguments.maximize)
+    chapters = ranked(by=arguments.sort, descending=arguments.descending)
     if arguments.csv not in (None, "-"):
         _write(Path(arguments.csv), as_csv(chapters))
     if arguments.html is not None or arguments.open:
         file = _page_file(table, arguments.html or _DEFAULT)
-        _write(file, page(table, chapters))
+        _write(file, page(table, ranked()))  # It carries the best of very many, and is sorted by its reader.
         if arguments.open and not webbrowser.open(file.absolute().as_uri()):
             print(f"there is no browser here; open {shown_path(file)} where there is one", file=sys.stderr)
     if arguments.csv == "-":

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,6 +53,12 @@ def test_csv_and_page_are_written_beside_the_table(three: list[RunDirectory], ca
     assert said.err.splitlines() == ["wrote out/a.csv", "wrote runs/sweeps/tiny/results.html"]
     assert Path("out/a.csv").read_text().startswith("number,stage,run,")
     assert Path("runs/sweeps/tiny/results.html").read_text().startswith("<!doctype html>")
+
+
+def test_page_has_the_best_first_however_the_table_is_sorted(three: list[RunDirectory], capsys: Said) -> None:
+    assert main(["results", "tiny", "--sort", "fd", "--descending", "--html", "page.html"]) == 0
+    assert re.findall(r'"n":(\d)', Path("page.html").read_text()) == ["0", "1", "2"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[3:6]] == ["1", "0", "2"]
 
 
 def test_page_of_an_experiment_is_written_here_unless_named(three: list[RunDirectory]) -> None:
