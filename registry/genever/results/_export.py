@@ -25,14 +25,12 @@ def as_csv(chapters: Sequence[Chapter]) -> str:
     rows = [row for chapter in chapters for row in chapter.rows]
     keys = list(dict.fromkeys(key for row in rows for key in row.varied))
     names = list(dict.fromkeys(name for row in rows for name in row.numbers))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_OWN, *keys, *names])
+    lines = [_line([*_OWN, *keys, *names])]
     for row in rows:
         own = [_fact(row, name) for name in _OWN]
         numbers = [_number(row.numbers[name]) if name in row.numbers else "" for name in names]
-        writer.writerow([*own, *(row.varied.get(key, "") for key in keys), *numbers])
-    return legible(text.getvalue())
+        lines.append(_line([*own, *(row.varied.get(key, "") for key in keys), *numbers]))
+    return legible("".join(lines))
 
 
 def as_json(table: Table, chapters: Sequence[Chapter], *, by_seed: bool = False) -> dict[str, Any]:
@@ -55,6 +53,13 @@ def as_json(table: Table, chapters: Sequence[Chapter], *, by_seed: bool = False)
             for chapter in chapters
         ],
     }
+
+
+def _line(cells: Sequence[object]) -> str:
+    """A line of CSV. Only signs of the writer's own line end are quoted, so it has to be both, whatever ours is."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _run(row: Row) -> dict[str, Any]:

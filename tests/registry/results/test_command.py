@@ -46,6 +46,15 @@ def test_csv_holds_everything_under_full_names(three: list[RunDirectory], capsys
     assert (failed["condition"], failed["reason"], failed["average/fd"]) == ("failed", 'a "b",\nc', "nan")
 
 
+@pytest.mark.parametrize("sign", ["\r", "\n", "\r\n", ",", '"', ";"])
+def test_csv_has_one_line_of_cells_for_each_run_whatever_its_reason(sign: str, new_run: NewRun) -> None:
+    new_run({}, status="failed", reason=f"a{sign}b")
+    assert main(["results", "digits/fake", "--csv", "a.csv"]) == 0
+    with open("a.csv", encoding="utf-8", newline="") as file:
+        [row] = csv.DictReader(file)
+    assert (row["reason"], row["step"]) == (f"a{sign}b", "100")
+
+
 def test_csv_and_page_are_written_beside_the_table(three: list[RunDirectory], capsys: Said) -> None:
     assert main(["results", "tiny", "--csv", "out/a.csv", "--html"]) == 0
     said = capsys.readouterr()
