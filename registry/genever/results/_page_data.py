@@ -79,20 +79,31 @@ class _Names:
         rows = [row for chapter in chapters for row in chapter.rows]
         keys = dict.fromkeys(key for chapter in chapters for key in differing(chapter.rows))
         losses = dict.fromkeys(row.loss for row in rows if row.loss)
-        named = dict.fromkeys([*short_results(row.results for row in rows).values(), *losses])
-        self.numbers = {name: list(dict.fromkeys(full for row in rows if (full := row.full_name(name)))) for name in named}
+        self.numbers, self.places = dict[str, list[str]](), dict[str, int]()
+        for name in (*short_results(row.results for row in rows).values(), *losses):
+            self._add(rows, name)
+        for chapter in chapters:
+            for name in results_shown(chapter.rows, chapter.metric):
+                if self.place(chapter.rows, name) is None:
+                    self._add(rows, name)
         self.titles = {name: "loss" for name in losses if len(losses) == 1}
         self.keys = list(keys)
         self.key_places = {key: place for place, key in enumerate(self.keys)}
-        self.places = {name: place for place, name in enumerate(self.numbers)}
         self.values = {key: short_values({row.varied[key] for row in rows if key in row.varied}) for key in keys}
 
     def place(self, rows: Sequence[Row], name: str) -> int | None:
-        """Of the number that is meant by a name; None where it is none of these."""
+        """Of the number that says the same of all these rows as a name does; None where there is none."""
         if name in self.places:
             return self.places[name]
-        full = next((full for row in rows if (full := row.full_name(name))), None)
-        return next((self.places[name] for name, known in self.numbers.items() if full in known), None)
+        meant = [row.full_name(name) for row in rows]
+        same = (place for known, place in self.places.items() if [row.full_name(known) for row in rows] == meant)
+        return next(same, None) if any(meant) else None
+
+    def _add(self, rows: Sequence[Row], name: str) -> None:
+        """A number of these rows, if any has it."""
+        if found := dict.fromkeys(full for row in rows if (full := row.full_name(name))):
+            self.numbers[name] = list(found)
+            self.places.setdefault(name, len(self.places))
 
 
 def _kept(chapters: Sequence[Chapter], most: int) -> list[Chapter]:

@@ -140,6 +140,24 @@ def test_page_ranks_runs_with_and_without_an_average_by_one_number(turn: int, ne
     assert sorted(data["numbers"][place]["full"].split(" or ")) == ["average/fd", "raw/fd"]
 
 
+@pytest.mark.parametrize("metric", ["images_per_s", "model/loss", "loss", "fd", "average/fd"])
+def test_page_ranks_by_any_number_that_the_table_does(metric: str, new_run: NewRun, read: Read) -> None:
+    new_run({"average/fd": 2.0}), new_run({"average/fd": 1.0}, losses=(1.0, 0.5))
+    table, chapters = read("digits/fake", metric=metric)
+    data = page_data(table, chapters, Limits())
+    place = data["stages"][0]["metric"]
+    assert [run["r"][place] for run in data["runs"]] == [row.value(metric) for row in chapters[0].rows]
+    assert [one["name"] for one in data["numbers"]].count(data["numbers"][place]["name"]) == 1
+
+
+def test_page_fills_the_loss_of_each_run_where_they_are_called_otherwise(new_run: NewRun, read: Read) -> None:
+    new_run({})
+    new_run({}).metrics.write_text('{"step": 100, "student/loss": 0.5}\n')
+    table, chapters = read("digits/fake", metric="loss")
+    data = page_data(table, chapters, Limits())
+    assert [run["r"][data["stages"][0]["metric"]] for run in data["runs"]] == [0.25, 0.5]
+
+
 def test_page_tells_not_finite_from_not_there(new_run: NewRun, new_sweep: NewSweep, read: Read) -> None:
     new_sweep([({"a": "1"}, new_run({"average/fd": None}, losses=(1.0, float("inf")))), ({"a": "2"}, None)])
     _, data, _ = _parsed(read)
