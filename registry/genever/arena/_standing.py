@@ -18,6 +18,8 @@ __all__ = ["Standing", "standings", "standings_json", "standings_text"]
 #: From natural units to those of Elo's: 400 points are odds of ten to one.
 _POINTS = 400 / np.log(10)
 _RESAMPLES = 1000
+#: Share of the ratings beyond either end of an interval.
+_BEYOND = 0.025
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class Standing:
 def standings(bouts: Sequence[Bout], names: Sequence[str]) -> list[Standing]:
     """The best first. The order of comparisons matters for `elo` alone, and luck is the same every time."""
     resampled = _points([bradley_terry(wins) for wins in _resampled(bouts, names)])
-    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
+    low, high = np.quantile(resampled, [_BEYOND, 1 - _BEYOND], axis=0)
     rating, elos = _points(bradley_terry(wins_of(bouts, names))), elo(bouts, names)
     found = [
         Standing(
@@ -79,9 +81,15 @@ def standings_json(found: Sequence[Standing], bouts: Sequence[Bout]) -> dict[str
 def _notes(found: Sequence[Standing], bouts: Sequence[Bout]) -> list[str]:
     notes = ["rating: Bradley-Terry, ties as half a win, 1000 on average; 400 points are odds of ten to one."]
     notes.append("Elo: K = 4 from 1000, one comparison after the other; in another order they would differ.")
-    if not is_finite(wins_of(bouts, [one.run for one in found])):
+    names = [one.run for one in found]
+    if not is_finite(wins_of(bouts, names)):
         notes.append(
             "Some runs never lost to others, or never met them: only a weak prior limits ratings, and no interval counts."
+        )
+    elif (share := np.mean([not is_finite(wins) for wins in _resampled(bouts, names)])) >= _BEYOND:
+        notes.append(
+            f"In {share:.0%} of the samples drawn anew only a weak prior limits ratings, since some runs lose to others too "
+            "rarely there: an end of an interval that lies far out is the prior's. More comparisons would tell."
         )
     return notes
 

@@ -90,6 +90,14 @@ def test_run_that_never_lost_is_far_ahead_and_said_to_have_no_limit() -> None:
     assert "never lost" not in standings_text(found, [*bouts, Bout(first="a", second="b", number=20, score=0.0)])
 
 
+@pytest.mark.parametrize(("lost", "is_said"), [(3, True), (10, False)])
+def test_interval_that_ends_where_the_prior_says_is_told(lost: int, is_said: bool) -> None:
+    # Of samples drawn anew from 100, a share of 0.97^100 = 5 % holds no loss; of 0.9^100, none of a thousand.
+    bouts = [Bout(first="a", second="b", number=n, score=float(n >= lost)) for n in range(100)]
+    text = standings_text(standings(bouts, ("a", "b")), bouts)
+    assert ("% of the samples drawn anew" in text) is is_said
+
+
 def test_scores_make_a_comparison_of_each_pair_on_each_number() -> None:
     bouts = bouts_of_scores({"a": [1.0, 2.0], "b": [1.0, 3.0], "c": [0.0, 9.0]}, highest=False)
     found = {(one.first, one.second, one.number): one.score for one in bouts}
