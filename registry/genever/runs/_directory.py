@@ -219,7 +219,8 @@ def runs_below(folder: Path, *, deepest: int = _DEEPEST) -> list[RunDirectory]:
 
 def known_experiments(root: Path) -> list[str]:
     """Names of the experiments that have runs."""
-    return sorted({run.path.parent.relative_to(root).as_posix() for run in runs_below(root)} - {"."})
+    folders = {run.path.parent for run in runs_below(root) if run.path != root}
+    return sorted(folder.relative_to(root).as_posix() for folder in folders - {root})
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -81,6 +81,11 @@ def test_experiments_of_every_depth_are_read_together(name: str, new_run: NewRun
     assert len(list_runs(Path("runs"))) == 3
 
 
+def test_root_that_is_a_run_or_has_runs_of_no_experiment_knows_none(new_run: NewRun) -> None:
+    run = new_run()
+    assert known_experiments(run.path) == known_experiments(run.path.parent) == []
+
+
 def test_failed_run_of_no_sweep_is_resumed(new_run: NewRun, shown: Shown) -> None:
     run = new_run({}, status="failed", reason="no memory")
     assert shown("digits/fake").endswith(f"To try again what failed:\n  genever resume {run.path}")
