@@ -15,13 +15,15 @@ from genever.arena import Bout, bouts_of_scores
 from genever.errors import UserError, did_you_mean
 from genever.execution._open import Opened
 from genever.slots import JudgeModel, Metric, RewardModel
-from genever.training import Evaluation, asked_for, declared, named, sample, save_grid
+from genever.training import Composition, Evaluation, asked_for, declared, named, sample, save_grid
 from genever.values import ConditionSpec, Samples
 
 __all__ = ["Contest", "Judged"]
 
 #: Images that are judged together.
 _BATCH_SIZE = 100
+
+_NOTHING = "nothing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,27 +47,31 @@ class Contest:
     Args:
         first: the first run, by whose parts all are judged and from whose noise all draw.
         wanted: what is asked for, one for each of `numbers`.
+        labels, captions: those of `wanted` that somebody named, in turn; all others are of the first run's validation split.
         made: samples of each run.
     """
 
     first: Opened
     numbers: range
     wanted: Samples
+    labels: Sequence[int] = ()
+    captions: Sequence[str] = ()
     made: dict[str, Samples] = field(default_factory=dict)
 
     @classmethod
     def of(cls, first: Opened, numbers: range, *, labels: Sequence[int] = (), captions: Sequence[str] = ()) -> Contest:
         wanted = asked_for(first.composition, numbers, labels=labels, captions=captions)
-        return cls(first=first, numbers=numbers, wanted=wanted)
+        return cls(first=first, numbers=numbers, wanted=wanted, labels=labels, captions=captions)
 
-    def enter(self, name: str, opened: Opened) -> None:
+    def enter(self, name: str, opened: Opened) -> Samples:
         """Has a run draw.
 
         Raises:
             UserError: it cannot be compared with the first.
         """
         composition, first = opened.composition, self.first.composition
-        _check_alike(name, opened, self.first, self.wanted, self.numbers)
+        _check_alike(name, opened, self)
+        own = asked_for(composition, self.numbers, labels=self.labels, captions=self.captions)
         # The same luck for all, whatever each was trained with.
         composition.stage = replace(composition.stage, seed=first.seed)
         drawn = sample(
@@ -74,9 +80,11 @@ class Contest:
             self.numbers,
             solver=opened.solver,
             guidance=opened.guidance,
-            wanted=self.wanted if composition is first else _asked_alike(opened, self.wanted, self.numbers),
+            # An image to go by is that of the run's own data.
+            wanted=replace(own, labels=self.wanted.labels, captions=self.wanted.captions),
         )
         self.made[name] = replace(self.wanted, images=drawn.images)
+        return self.made[name]
 
     @torch.no_grad()
     def by_part(self) -> Judged:
@@ -197,33 +205,44 @@ class Contest:
         return found
 
 
-def _check_alike(name: str, opened: Opened, first: Opened, wanted: Samples, numbers: range) -> None:
+def _check_alike(name: str, opened: Opened, contest: Contest) -> None:
     """What makes a comparison one of the models alone."""
-    here, there = opened.composition, first.composition
+    here, there, remedy = opened.composition, contest.first.composition, ""
     specs = [(one.data.spec.channels, one.data.spec.height, one.data.spec.width) for one in (here, there)]
     if specs[0] != specs[1]:
         reason = f"its images are of channels x height x width = {specs[0]}, those of the first run of {specs[1]}"
     elif (told := _told(here.conditioner.spec)) != (others := _told(there.conditioner.spec)):
         reason = f"it is told {told}, and the first run {others}"
-    elif (own := _conditions(asked_for(here, numbers))) != (theirs := _conditions(asked_for(there, numbers))):
-        row = next(row for row, (a, b) in enumerate(zip(own, theirs, strict=True)) if a != b)
-        reason = f"its data asks for {own[row]} in sample {numbers[row]}, that of the first run for {theirs[row]}"
+    elif _is_up_to_data(here.conditioner.spec, contest) and (found := _asked_differently(here, there, contest.numbers)):
+        reason = found
+        remedy = "" if here.conditioner.spec.image_channels else ", or say what to ask for by --label or --caption"
     else:
         return
-    raise UserError(f"{name} cannot be compared with {first.run.path}: {reason}. Name runs of the same data and conditions.")
+    first = contest.first.run.path
+    raise UserError(f"{name} cannot be compared with {first}: {reason}. Name runs of the same data and conditions{remedy}.")
+
+
+def _is_up_to_data(spec: ConditionSpec, contest: Contest) -> bool:
+    """Whether what a run is told follows from its data: images do, and all that nobody named."""
+    told = _told(spec) != _NOTHING and not (contest.labels or contest.captions)
+    return told or spec.image_channels is not None
+
+
+def _asked_differently(here: Composition, there: Composition, numbers: range) -> str | None:
+    """Where the data of two runs ask for different things by themselves."""
+    own, theirs = _conditions(asked_for(here, numbers)), _conditions(asked_for(there, numbers))
+    for number, a, b in zip(numbers, own, theirs, strict=True):
+        if a != b:
+            return f"its data asks for {a} in sample {number}, that of the first run for {b}"
+    return None
 
 
 def _told(spec: ConditionSpec) -> str:
     kinds = {"labels": spec.num_classes, "captions": spec.text_width, "an image": spec.image_channels}
-    return " and ".join(name for name, found in kinds.items() if found is not None) or "nothing"
+    return " and ".join(name for name, found in kinds.items() if found is not None) or _NOTHING
 
 
 def _conditions(samples: Samples) -> list[str]:
     labels = [] if samples.labels is None else [f"label {label}" for label in samples.labels.tolist()]
     captions = [] if samples.captions is None else [repr(caption) for caption in samples.captions]
     return [" ".join(found) for found in zip(*filter(None, (labels, captions)), strict=True)] or [""] * len(samples)
-
-
-def _asked_alike(opened: Opened, wanted: Samples, numbers: range) -> Samples:
-    """The run's own samples of these numbers, asked for by the labels and captions of all."""
-    return replace(asked_for(opened.composition, numbers), labels=wanted.labels, captions=wanted.captions)

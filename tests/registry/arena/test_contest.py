@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,15 @@ class Mean:
 
     def measure(self, evaluation: Any) -> dict[str, float]:
         return {"mean": evaluation.generated().images.mean().item() if self.looks else 1.0, "other": 0.0}
+
+
+class Two(ToyData):
+    """As the toys, of which only two classes are known."""
+
+    def build(self, split: Any) -> Any:
+        dataset = super().build(split)
+        dataset.spec = replace(dataset.spec, num_classes=2)
+        return dataset
 
 
 def opened(shift: float = 0.0, **parts: Any) -> Opened:
@@ -121,13 +130,24 @@ def test_metric_compares_blocks_of_samples(better: Better, block: int, score: fl
         ({"data": ToyData(side=2)}, r"its images are of channels x height x width = \(2, 2, 2\), those of the first run of"),
         (
             {"data": ToyData(num_samples=10)},
-            r"its data asks for label 0 'a low one' in sample 10, that of the first run for label 1",
+            r"its data asks for label 0 'a low one' in sample 10, that of the first run for label 1 .* "
+            r"Name runs of the same data and conditions, or say what to ask for by --label or --caption\.",
         ),
     ],
 )
 def test_run_of_other_data_is_refused(other: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=rf"^b cannot be compared with runs/toy/0\.0: {message}"):
         contest(opened(), opened(1.0, **other))
+
+
+def test_runs_of_other_data_are_compared_once_it_is_said_what_to_ask_for() -> None:
+    made = contest(opened(), opened(data=ToyData(num_samples=10)), labels=[2, 0]).made
+    assert torch.equal(made["a"].images, made["b"].images)
+
+
+def test_run_of_fewer_classes_is_not_asked_for_others() -> None:
+    with pytest.raises(UserError, match=r"^--label is 2; this run's data has 2 classes, counted from 0\."):
+        contest(opened(), opened(data=Two()), labels=[2])
 
 
 def test_run_that_is_told_nothing_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,20 @@ def test_samples_of_several_runs_stand_below_each_other(
         assert genever(root, *words, capsys=capsys)[0] == 0
     one, two = (np.asarray(Image.open(out)) for out in sheets.values())
     assert two.tolist() == np.concatenate([one, one]).tolist()
+
+
+def test_runs_of_other_seeds_are_sampled_from_the_noise_of_the_first(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, other = only(root, "small/plain"), root / "runs/small/reseeded/x"
+    shutil.copytree(run, other)
+    (other / "resolved.gin").write_text((run / "resolved.gin").read_text() + "train.seed = 5\n")
+    alone, both = str(tmp_path / "alone.png"), str(tmp_path / "both.png")
+    assert genever(root, "sample", str(run), "--num", "4", "--out", alone, capsys=capsys)[0] == 0
+    assert genever(root, "sample", str(run), str(other), "--num", "4", "--out", both, capsys=capsys)[0] == 0
+    one, two = (np.asarray(Image.open(out)) for out in (alone, both))
+    assert two.tolist() == np.concatenate([one, one]).tolist()
+    shutil.rmtree(other.parent)
 
 
 @pytest.mark.parametrize(
