@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genever.arena import Answers, Bout, Show, serve, standings, standings_json, standings_text
-from genever.command._opened import add_run_arguments, found_run, opened_run
+from genever.command._opened import add_run_arguments, found_run, opened_runs
 from genever.errors import UserError
 
 if TYPE_CHECKING:
@@ -114,16 +114,13 @@ def _contest(arguments: argparse.Namespace, entries: Mapping[str, RunDirectory])
     """Has every run draw, one after the other: only the first one's parts are kept."""
     from genever.execution import Contest
 
-    bindings = [*arguments.binding, *([f"train.judge = {arguments.by}"] if arguments.by else [])]
+    judge = [f"train.judge = {arguments.by}"] if arguments.by else []
+    paths = [str(directory.path) for directory in entries.values()]
+    models = opened_runs(argparse.Namespace(**{**vars(arguments), "run": paths}), of_the_first=judge)
     contest = None
-    for name, directory in entries.items():
-        print(f"{directory.path} draws {arguments.num} samples", file=sys.stderr)
-        given = {
-            **vars(arguments),
-            "run": str(directory.path),
-            "binding": bindings if contest is None else arguments.binding,
-        }
-        opened = opened_run(argparse.Namespace(**given))
+    for name, path in zip(entries, paths, strict=True):
+        print(f"{path} draws {arguments.num} samples", file=sys.stderr)
+        opened = next(models)
         if contest is None:
             numbers = range(arguments.first, arguments.first + arguments.num)
             contest = Contest.of(opened, numbers, labels=arguments.label, captions=arguments.caption)

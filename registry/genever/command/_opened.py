@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genever.errors import UserError
+from genever.errors import COMMAND_LINE, UserError
 from genever.runs import RunDirectory, find_run, known_experiments
 
 if TYPE_CHECKING:
     from genever.execution import Opened
+    from genever.language import Config
+    from genever.parts import Catalog
 
-__all__ = ["add_run_arguments", "found_run", "opened_run"]
+__all__ = ["add_run_arguments", "found_run", "opened_run", "opened_runs"]
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -55,29 +61,77 @@ def add_run_arguments(parser: argparse.ArgumentParser, *, several: bool = False)
 
 def opened_run(arguments: argparse.Namespace) -> Opened:
     """The run's model with its composition, under the bindings of the command line."""
+    return next(opened_runs(argparse.Namespace(**{**vars(arguments), "run": [arguments.run]})))
+
+
+def opened_runs(arguments: argparse.Namespace, *, of_the_first: Sequence[str] = ()) -> Iterator[Opened]:
+    """The same of each of several runs, one after the other.
+
+    Args:
+        of_the_first: bindings of the first run alone.
+
+    Raises:
+        UserError: among others, where a binding has no effect in any of the runs.
+    """
     if arguments.weights is not None and arguments.average_length is not None:
         raise UserError("--weights and --average-length both say which weights. Give one of the two.")
-    directory = found_run(arguments.run, arguments.root)
+    directories = [found_run(word, arguments.root) for word in arguments.run]
     others = [_mixed_in(word, arguments.root) for word in arguments.mix]
-    from genever.execution import mixed, open_run, pick_device
-    from genever.language import build, read, resolve
+    from genever.language import read
     from genever.parts import load_catalog
 
     catalog = load_catalog()
+    bindings = [[*arguments.binding, *of_the_first], *(arguments.binding for _ in directories[1:])]
+    configs = [
+        read(directory.resolved, own, catalog=catalog, runs_root=arguments.root) if own else None
+        for directory, own in zip(directories, bindings, strict=True)
+    ]
+    _refuse_what_is_in_vain(configs, catalog)
+    for directory, config in zip(directories, configs, strict=True):
+        yield _opened(directory, config, others, arguments, catalog)
+
+
+def _refuse_what_is_in_vain(configs: Sequence[Config | None], catalog: Catalog) -> None:
+    """Prints other warnings. Of several runs, a binding may be meant for one."""
+    from genever.language import check
+
+    problems = [() if config is None else check(config, catalog) for config in configs]
+    if any(problem.level == "error" for found in problems for problem in found):
+        return  # Whoever resolves that config says so.
+    read = {problem for config in configs if config is not None for problem in config.problems}
+    found = [[one for one in some if one.file == COMMAND_LINE and one not in read] for some in problems]
+    in_vain = set.intersection(*({problem.line for problem in some} for some in found))
+    if in_vain:
+        raise UserError("\n".join(str(replace(one, level="error")) for one in found[0] if one.line in in_vain))
+    for problem in dict.fromkeys(chain.from_iterable(problems)):
+        if problem.file != COMMAND_LINE or problem in read:
+            print(problem, file=sys.stderr)
+
+
+def _opened(
+    directory: RunDirectory,
+    config: Config | None,
+    others: Sequence[tuple[RunDirectory, float]],
+    arguments: argparse.Namespace,
+    catalog: Catalog,
+) -> Opened:
+    from genever.execution import mixed, open_run, pick_device, set_in_vain
+    from genever.language import build, resolve
+
     try:
-        stage = None
-        if arguments.binding:
-            config = read(directory.resolved, arguments.binding, catalog=catalog, runs_root=arguments.root)
-            stage = build(resolve(config, catalog).text, catalog)
         opened = open_run(
             directory,
             catalog,
             device=pick_device(arguments.device),
-            stage=stage,
+            stage=None if config is None else build(resolve(config, catalog).text, catalog),
             step=arguments.step,
             weights=arguments.weights,
             average_length=arguments.average_length,
         )
+        if config is not None and (message := set_in_vain(opened, catalog)):
+            if len(arguments.run) == 1:
+                raise UserError(message)
+            print(f"warning: {message}", file=sys.stderr)
         if not others and arguments.strength is None:
             return opened
         strength = 1.0 if arguments.strength is None else arguments.strength

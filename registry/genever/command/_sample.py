@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from genever.command._opened import add_run_arguments, opened_run
+from genever.command._opened import add_run_arguments, opened_runs
 from genever.errors import UserError
 
 __all__ = ["add_arguments", "run"]
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--out is {arguments.out!r}, but what is written is a PNG. Let the name end in .png.")
     if arguments.label and arguments.caption:
         raise UserError("--label and --caption both say what to ask for. Give one of the two.")
-    opened = [opened_run(argparse.Namespace(**{**vars(arguments), "run": name})) for name in arguments.run]
+    opened = [*opened_runs(arguments)]
     import torch
 
     from genever.execution import Contest

@@ -3,7 +3,7 @@
 from genever.execution._contest import Contest, Judged
 from genever.execution._execute import FAILED, FINISHED, REQUEUE, STOPPED, WRONG, execute
 from genever.execution._mixed import mixed
-from genever.execution._open import Measured, Opened, RunsUnder, Start, measure, open_run, pick_device
+from genever.execution._open import Measured, Opened, RunsUnder, Start, measure, open_run, pick_device, set_in_vain
 from genever.execution._ranks import Place
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "mixed",
     "open_run",
     "pick_device",
+    "set_in_vain",
 ]

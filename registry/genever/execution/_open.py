@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
@@ -24,6 +24,7 @@ from genever.training import (
     compose,
     load_codec_state,
     load_model_state,
+    named,
     protocol_of,
     read_index,
 )
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from genever.language import Config
     from genever.parts import Catalog
 
-__all__ = ["Measured", "Opened", "RunsUnder", "Start", "measure", "open_run", "pick_device"]
+__all__ = ["Measured", "Opened", "RunsUnder", "Start", "measure", "open_run", "pick_device", "set_in_vain"]
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,35 @@ def open_run(
         step=step,
         weights=chosen,
     )
+
+
+def set_in_vain(opened: Opened, catalog: Catalog) -> str | None:
+    """What was to sample a student otherwise than it was distilled, in words. None = nothing."""
+    stage, own, composition = opened.composition.stage, build(opened.run.resolved, catalog), opened.composition
+    pairs = {"solver": (opened.solver, composition.solver), "guidance": (opened.guidance, composition.guidance)}
+    for name, (used, other) in pairs.items():
+        if used is not other and getattr(stage, name) != getattr(own, name):
+            return (
+                f"train.{name} is to be {_said(getattr(stage, name))}, but {opened.run.path} is sampled as "
+                f"{type(stage.distiller).__name__} has distilled it: by {_said(opened.solver)}, guided by "
+                f"{_said(opened.guidance)}. {_remedy(stage.distiller, opened.solver)}"
+            )
+    return None
+
+
+def _said(part: object) -> str:
+    return "None" if part is None else named(part)
+
+
+def _remedy(distiller: object, solver: Solver) -> str:
+    """Names what a distiller hands on to the solver of its students."""
+    shared = [name for name in _parameters(distiller) if name in _parameters(solver)]
+    keys = " or ".join(f"{type(distiller).__name__}.{name}" for name in shared)
+    return f"Leave that out, or set {keys}." if keys else "Leave that out."
+
+
+def _parameters(part: object) -> list[str]:
+    return [field.name for field in fields(part)] if is_dataclass(part) else []
 
 
 def _fill(model: nn.Module, saved: Mapping[str, Tensor], run: RunDirectory) -> None:

@@ -134,6 +134,63 @@ def test_student_may_weigh_errors_otherwise_than_its_teacher(root: Path, capsys:
     assert genever(root, "run", str(file), capsys=capsys)[0] == 0
 
 
+@pytest.fixture(scope="module")
+def student(root: Path) -> str:
+    file = root / "experiments/small/student.gin"
+    file.write_text(
+        "train.start = 'small/plain'\ntrain.steps = 1\ntrain.evaluate_samples = 8\ntrain.metrics = [@Diversity()]\n"
+        "Diversity.encoder = @Classifier()\nClassifier.width = 8\nClassifier.steps = 2\n"
+        "train.distiller = @ConsistencyDistillation()\n"
+    )
+    assert main(["run", str(file), "--root", str(root / "runs")]) == 0
+    return "small/student"
+
+
+@pytest.mark.parametrize(
+    ("binding", "message"),
+    [
+        ("train.solver = @Heun()", "train.solver is to be Heun, but "),
+        ("Euler.num_steps = 3", "train.solver is to be Euler(num_steps=3), but "),
+        ("train.guidance = @CFG()\nCFG.scale = 3.0", "train.guidance is to be CFG(scale=3.0), but "),
+    ],
+)
+def test_student_is_sampled_as_it_was_distilled_alone(
+    root: Path, student: str, binding: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word for line in binding.splitlines() for word in ("-b", line)]
+    code, _, err = genever(root, "evaluate", student, *words, capsys=capsys)
+    assert code == 2
+    assert message in err
+    assert "is sampled as ConsistencyDistillation has distilled it: by Renoising(num_steps=1), guided by None. " in err
+    assert "or set ConsistencyDistillation.num_steps or ConsistencyDistillation.times." in err
+
+
+def test_binding_that_is_said_twice_counts_the_last_time(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bindings = ["-b", "Euler.num_steps = 2", "-b", "Euler.num_steps = 3"]
+    code, _, err = genever(root, "evaluate", "small/plain", *bindings, capsys=capsys)
+    assert code == 0
+    assert "-b:2: warning: solver.Euler.num_steps was already set to 2 at -b:1." in err
+
+
+def test_student_takes_the_steps_that_its_distiller_is_given(
+    root: Path, student: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("evaluate", student, "--json", "-b", "ConsistencyDistillation.num_steps = 2")
+    code, out, _ = genever(root, *words, capsys=capsys)
+    assert code == 0
+    assert "2 steps of Renoising" in out
+
+
+def test_binding_may_be_meant_for_one_of_several_runs(
+    root: Path, student: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", "small/plain", student, "--num", "2", "--out", str(tmp_path / "grid.png")]
+    bindings = ["-b", "ConsistencyDistillation.num_steps = 2", "-b", "Euler.num_steps = 2"]
+    code, _, err = genever(root, *words, *bindings, capsys=capsys)
+    assert code == 0
+    assert "warning: train.solver is to be Euler(num_steps=2), but " in err
+
+
 def test_start_that_has_not_run_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(root / "experiments/small/later.gin"), "--root", str(tmp_path)]) == 2
     assert "There is no finished run of 'small/plain' yet" in capsys.readouterr().err
@@ -184,6 +241,11 @@ def test_runs_of_other_seeds_are_sampled_from_the_noise_of_the_first(
         (["sample", "small/plain", "--step", "3"], "has no checkpoint of step 3; its checkpoints are [2, 4]."),
         (["sample", "small/plane"], "there is no run at 'small/plane', and no finished run of that name"),
         (["evaluate", "small/plain", "-b", "Eular.num_steps = 1"], "there is no part Eular"),
+        (
+            ["evaluate", "small/plain", "-b", "Heun.num_steps = 4"],
+            "solver.Heun.num_steps has no effect: train does not reach",
+        ),
+        (["sample", "small/plain", "small/plain", "-b", "Heun.num_steps = 4"], "-b:1: error: solver.Heun.num_steps has no"),
     ],
 )
 def test_wrong_input_is_said_in_a_sentence(
