@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 
 from genever.command._opened import add_run_arguments, opened_run
+from genever.errors import UserError
 
 __all__ = ["add_arguments", "run"]
 
@@ -16,15 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measures every metric of the stage, and prints its numbers."""
+    """Measures every metric of the stage, and prints its numbers; as JSON, null stands for what is not finite."""
     opened = opened_run(arguments)
     from genever.execution import measure
 
-    found = measure(opened)
+    try:
+        found = measure(opened)
+    except ValueError as error:  # What a metric finds wrong with this stage.
+        raise UserError(str(error)) from error
     if arguments.json:
         about = {"run": str(opened.run.path), "step": opened.step, "weights": opened.weights}
-        values = {name: one.value for name, one in found.items()}
-        print(json.dumps({**about, **values, "protocols": {name: one.protocol for name, one in found.items()}}))
+        values = {name: one.value if math.isfinite(one.value) else None for name, one in found.items()}
+        protocols = {name: one.protocol for name, one in found.items()}
+        print(json.dumps({**about, **values, "protocols": protocols}, allow_nan=False))
     else:
         print(f"{opened.run.path}  step {opened.step}  weights {opened.weights}")
         for name, one in found.items():

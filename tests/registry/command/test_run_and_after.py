@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from genever.command import main
+from genever.execution import Measured
 from genever.runs import RunDirectory
 from genever.training import load_model_state
 from PIL import Image
@@ -262,6 +263,34 @@ def test_evaluate_measures_under_another_solver(root: Path, capsys: pytest.Captu
     other = genever(root, "evaluate", "small/plain", "--json", "-b", "Straightness.num_steps = 2", capsys=capsys)[1]
     assert json.loads(one)["straightness"] != json.loads(other)["straightness"]
     assert json.loads(other)["protocols"] == {"straightness": "256 paths in 2 steps of Euler"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("FrechetDistance", "metric.FrechetDistance was given 1 image, which has no covariance."),
+        ("KID", "metric.KID compares 1 generated with "),
+        ("PrecisionRecall", "metric.PrecisionRecall.neighbours = 3, but there are 1 generated"),
+    ],
+)
+def test_metric_that_has_too_few_samples_says_so(
+    root: Path, metric: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = [f"{metric}.encoder = @Classifier()", "Classifier.width = 8", "Classifier.steps = 1"]
+    bindings = [f"train.metrics = [@{metric}()]", *encoder, "train.evaluate_samples = 1"]
+    words = [word for binding in bindings for word in ("-b", binding)]
+    code, _, err = genever(root, "evaluate", "small/plain", *words, capsys=capsys)
+    assert (code, "Traceback" in err) == (2, False)
+    assert message in err
+
+
+def test_number_that_is_not_finite_is_null_in_json(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = {"kid": Measured(float("nan"), "how"), "fd": Measured(2.0, "")}
+    monkeypatch.setattr("genever.execution.measure", lambda opened: numbers)
+    found = json.loads(genever(root, "evaluate", "small/plain", "--json", capsys=capsys)[1], parse_constant=pytest.fail)
+    assert (found["kid"], found["fd"], found["protocols"]["kid"]) == (None, 2.0, "how")
 
 
 def test_protocol_stands_beside_the_number_and_in_the_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
