@@ -81,7 +81,9 @@ class Gaussian:
 
 
 def frechet_distance(one: Gaussian, other: Gaussian) -> float:
-    """The squared 2-Wasserstein distance of two Gaussians."""
+    """The squared 2-Wasserstein distance of two Gaussians. NaN where either is not finite."""
+    if not all(np.isfinite(values).all() for values in (one.mean, one.cov, other.mean, other.cov)):
+        return float("nan")  # A matrix that is not finite has no eigenvalues.
     # (Σ_1 Σ_2)^½ has the eigenvalues of (Σ_1^½ Σ_2 Σ_1^½)^½, which is symmetric: no complex root, no iteration.
     root = _root(one.cov)
     product = np.linalg.eigvalsh(root @ other.cov @ root)

@@ -1,3 +1,4 @@
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -70,6 +71,14 @@ def test_frechet_distance_is_larger_for_fewer_samples_of_the_same():
     truth = Gaussian.of(normal(20000, width=8, seed=9))
     few, many = ([frechet_distance(Gaussian.of(normal(n, 8, s)), truth) for s in range(5)] for n in (50, 1000))
     assert min(few) > max(many) > 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_frechet_distance_from_what_is_not_finite_is_no_number(value):
+    broken = normal(20)
+    broken[3, 1] = value
+    for pair in ((normal(20), broken), (broken, normal(20))):
+        assert math.isnan(frechet_distance(*map(Gaussian.of, pair)))
 
 
 def test_frechet_distance_needs_two_samples():
