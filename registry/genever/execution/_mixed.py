@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genever.errors import UserError
 from genever.execution._open import Opened, open_run
@@ -32,22 +32,23 @@ def mixed(opened: Opened, others: Sequence[tuple[RunDirectory, float]], *, stren
         strength: of what the run itself has learned; 0 = its start.
 
     Raises:
-        UserError: a run started from scratch, or from another run.
+        UserError: a run started from scratch, or from another run, or its codec has learned.
 
     References:
         Ilharco et al., Editing models with task arithmetic, 2022. arXiv:2212.04089
     """
-    start = _start_of(opened.run)
-    for other, _ in others:
-        if _start_of(other) != start:
+    cpu, start = torch.device("cpu"), _start_of(opened.run)
+    first = open_run(RunDirectory(start), catalog, device=cpu)
+    base, codec = _plain_state(first), _codec_state(first)
+    learned = [(_learned(opened, codec), strength)]
+    for run, one in others:
+        if _start_of(run) != start:
             raise UserError(
-                f"{other.path} started from {_start_of(other)}, and {opened.run.path} from {start}. "
+                f"{run.path} started from {_start_of(run)}, and {opened.run.path} from {start}. "
                 "Mix runs of the same start: what they have learned is what differs from it."
             )
-    cpu = torch.device("cpu")
-    base, own = _plain_state(open_run(RunDirectory(start), catalog, device=cpu)), _plain_state(opened)
-    learned = [(own, strength)]
-    learned += [(_plain_state(open_run(run, catalog, device=cpu)), one) for run, one in others]
+        learned.append((_learned(open_run(run, catalog, device=cpu), codec), one))
+    own, _ = learned[0]
     opened.model.load_state_dict({name: _sum(name, base, learned) for name in own})
     return replace(opened, weights=f"{opened.weights} at {strength:g}, {len(others)} mixed in")
 
@@ -57,6 +58,22 @@ def _start_of(run: RunDirectory) -> Path:
     if start is None:
         raise UserError(f"{run.path} started from scratch, so nothing tells what it has learned beyond its start.")
     return Path(start["run"]).resolve()
+
+
+def _learned(opened: Opened, codec: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a run's model, if they are of latents of the start's codec."""
+    own = _codec_state(opened)
+    if own.keys() != codec.keys() or any(not tensor.equal(codec[name]) for name, tensor in own.items()):
+        raise UserError(
+            f"the codec of {opened.run.path} is not that of its start, and codecs are not mixed: weights of one say nothing "
+            "in latents of the other. Leave --strength out, and mix runs that keep the codec of their start."
+        )
+    return _plain_state(opened)
+
+
+def _codec_state(opened: Opened) -> dict[str, Tensor]:
+    codec = opened.composition.codec
+    return {name: tensor.cpu() for name, tensor in codec.state_dict().items()} if isinstance(codec, nn.Module) else {}
 
 
 def _plain_state(opened: Opened) -> dict[str, Tensor]:

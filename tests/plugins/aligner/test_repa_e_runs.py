@@ -126,6 +126,15 @@ def test_rounds_of_a_later_stage_have_that_codec_too(root, run):
     assert same(load_codec_state(distilled, distilled.saved_steps()[-1]), load_codec_state(joint(root), 4))
 
 
+def test_run_whose_codec_has_learned_since_its_start_is_not_mixed(root, run, capsys, tmp_path):
+    learning = run("later", *REPAE.strip().splitlines()).path
+    plain = run("later", "train.seed = 1").path
+    for first, words in ((learning, ["--strength", "0"]), (plain, ["--mix", f"{learning}=1"])):
+        assert main(["export", str(first), str(tmp_path / "new"), *words, "--root", str(root / "runs")]) == 2
+        assert f"the codec of {learning} is not that of its start, and codecs are not mixed" in capsys.readouterr().err
+    assert main(["export", str(plain), str(tmp_path / "new"), "--strength", "0", "--root", str(root / "runs")]) == 0
+
+
 def test_later_stage_that_names_another_codec_has_that_one(root, run):
     later = run("later", f"AutoencoderKL.path = {str(root / 'other')!r}")
     named = Autoencoder.from_pretrained(root / "other").state_dict()
