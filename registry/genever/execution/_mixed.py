@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from genever.errors import UserError
-from genever.execution._open import Opened, open_run
-from genever.runs import RunDirectory
+from genever.execution._open import Opened, RunsUnder, open_run
+from genever.runs import RunDirectory, find_run
 
 if TYPE_CHECKING:
     from genever.parts import Catalog
@@ -32,32 +32,40 @@ def mixed(opened: Opened, others: Sequence[tuple[RunDirectory, float]], *, stren
         strength: of what the run itself has learned; 0 = its start.
 
     Raises:
-        UserError: a run started from scratch, or from another run, or its codec has learned.
+        UserError: a run started from scratch, or from another run, or from one that is gone, or its codec has learned.
 
     References:
         Ilharco et al., Editing models with task arithmetic, 2022. arXiv:2212.04089
     """
-    cpu, start = torch.device("cpu"), _start_of(opened.run)
+    cpu, start = torch.device("cpu"), _start_of(opened, catalog)
     first = open_run(RunDirectory(start), catalog, device=cpu)
     base, codec = _plain_state(first), _codec_state(first)
     learned = [(_learned(opened, codec), strength)]
     for run, one in others:
-        if _start_of(run) != start:
+        other = open_run(run, catalog, device=cpu)
+        if (its_start := _start_of(other, catalog)) != start:
             raise UserError(
-                f"{run.path} started from {_start_of(run)}, and {opened.run.path} from {start}. "
+                f"{run.path} started from {its_start}, and {opened.run.path} from {start}. "
                 "Mix runs of the same start: what they have learned is what differs from it."
             )
-        learned.append((_learned(open_run(run, catalog, device=cpu), codec), one))
+        learned.append((_learned(other, codec), one))
     own, _ = learned[0]
     opened.model.load_state_dict({name: _sum(name, base, learned) for name in own})
     return replace(opened, weights=f"{opened.weights} at {strength:g}, {len(others)} mixed in")
 
 
-def _start_of(run: RunDirectory) -> Path:
+def _start_of(opened: Opened, catalog: Catalog) -> Path:
+    run = opened.run
     start = run.facts.get("start")
     if start is None:
         raise UserError(f"{run.path} started from scratch, so nothing tells what it has learned beyond its start.")
-    return Path(start["run"]).resolve()
+    there = found = RunDirectory(Path(start["run"]))
+    if not there.path.exists():
+        # Where all runs were moved together, its start still lies beside it, as its frozen file says.
+        found = find_run(opened.composition.stage.start or "", RunsUnder.beside(run, catalog).root)
+    if found is None:
+        raise UserError(f"{run.path} started from {there.path}, which is not there any more, nor beside it. Put it back.")
+    return found.path.resolve()
 
 
 def _learned(opened: Opened, codec: Mapping[str, Tensor]) -> dict[str, Tensor]:

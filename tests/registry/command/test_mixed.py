@@ -94,6 +94,29 @@ def test_runs_of_any_tuner_mix_and_one_may_be_named_twice(exported) -> None:
         torch.testing.assert_close(mixture[name], weight + 0.75 * (whole[name] - weight), rtol=0, atol=1e-5)
 
 
+def test_runs_that_were_moved_together_mix_as_before(root: Path, tmp_path: Path) -> None:
+    folders, words = [tmp_path / "before", tmp_path / "after"], ["--strength", "0.25", "--mix", "mixed/two=-1.5"]
+    assert main(["export", "mixed/one", str(folders[0]), *words, "--root", str(root / "runs")]) == 0
+    (root / "runs").rename(root / "archive")
+    try:
+        assert main(["export", "mixed/one", str(folders[1]), *words, "--root", str(root / "archive")]) == 0
+    finally:
+        (root / "archive").rename(root / "runs")
+    before, after = (load_file(folder / "model.safetensors") for folder in folders)
+    assert all(torch.equal(after[name], weight) for name, weight in before.items())
+
+
+def test_start_that_is_gone_is_said(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = next((root / "runs/mixed/plain").iterdir())
+    start.rename(tmp_path / "away")
+    try:
+        code, said = genever(root, "sample", "mixed/one", "--strength", "0.5", capsys=capsys)
+    finally:
+        (tmp_path / "away").rename(start)
+    assert code == 2
+    assert f"started from {start}, which is not there any more, nor beside it. Put it back." in said
+
+
 def test_mixture_can_be_sampled(root: Path, tmp_path: Path) -> None:
     files = [tmp_path / "alone.png", tmp_path / "mixed.png"]
     for file, words in zip(files, ([], ["--mix", "mixed/whole=1.0"]), strict=True):
