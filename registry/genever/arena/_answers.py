@@ -25,13 +25,15 @@ class Answers:
         self.file = file
         self._lock = Lock()
 
-    def add(self, left: str, right: str, number: int, answer: Answer) -> None:
+    def add(self, left: str, right: str, number: int, answer: Answer, *, draw: str = "") -> None:
         """Writes down which of two runs' samples somebody preferred.
 
         Args:
             left, right: the runs, as `read` is asked for them.
+            draw: from which noise both drew that sample, and for which prompt.
         """
-        line = json.dumps({"left": left, "right": right, "number": number, "answer": answer, "time": round(time.time())})
+        said = {"left": left, "right": right, "number": number, "answer": answer, "draw": draw}
+        line = json.dumps({**said, "time": round(time.time())})
         with self._lock:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with open(self.file, "a+b") as file:
@@ -43,15 +45,16 @@ class Answers:
 
     def read(self, runs: Collection[str]) -> list[Bout]:
         """The comparisons among some runs, in the order in which they were made; the last word on each pair counts."""
-        found: dict[tuple[frozenset[str], int], Bout] = {}
+        found: dict[tuple[frozenset[str], int, str], Bout] = {}
         for line in self._lines():
             try:
                 said = json.loads(line)
-                bout = Bout(first=said["left"], second=said["right"], number=said["number"], score=_SCORES[said["answer"]])
+                two = {"first": said["left"], "second": said["right"]}
+                bout = Bout(**two, number=said["number"], score=_SCORES[said["answer"]], draw=str(said.get("draw", "")))
             except (ValueError, KeyError, TypeError):
                 continue
             if {bout.first, bout.second} <= set(runs):
-                found.pop(key := (frozenset((bout.first, bout.second)), bout.number), None)
+                found.pop(key := (frozenset((bout.first, bout.second)), bout.number, bout.draw), None)
                 found[key] = bout
         return list(found.values())
 

@@ -20,12 +20,14 @@ class Bout:
     Args:
         number: of the sample, or of the block of samples: the same prompt and noise for both.
         score: of the first: 1 = it is better, 0 = the second is, 0.5 = neither.
+        draw: what else tells its prompt and noise, where the number alone does not. '' = it does.
     """
 
     first: str
     second: str
     number: int
     score: float
+    draw: str = ""
 
 
 def bouts_of_scores(scores: Mapping[str, Sequence[float]], *, highest: bool = True) -> list[Bout]:

@@ -36,6 +36,7 @@ class Show:
     Args:
         pictures: PNG files of each run, in the order of the samples.
         asked: what each sample was asked for, in words.
+        draws: what each sample was drawn from, so that answers on samples of other noise or prompts are none on these.
         first: the number of the first sample.
     """
 
@@ -43,12 +44,13 @@ class Show:
         self,
         pictures: Mapping[str, Sequence[Path]],
         asked: Sequence[str],
+        draws: Sequence[str],
         answers: Answers,
         *,
         first: int = 0,
         seed: int = 0,
     ) -> None:
-        self.pictures, self.asked, self.answers, self.first = pictures, asked, answers, first
+        self.pictures, self.asked, self.draws, self.answers, self.first = pictures, asked, draws, answers, first
         luck = random.Random(seed)
         numbers = range(first, first + len(asked))
         pairs = [_on_sides(two, number, luck) for number in numbers for two in combinations(pictures, 2)]
@@ -57,8 +59,13 @@ class Show:
 
     def done(self) -> set[int]:
         """The places of the pairs that somebody has compared, here or before."""
-        compared = {(frozenset((one.first, one.second)), one.number) for one in self.answers.read(self.pictures)}
-        return {n for n, pair in enumerate(self.pairs) if (frozenset((pair.left, pair.right)), pair.number) in compared}
+        answered = self.answers.read(self.pictures)
+        compared = {(frozenset((one.first, one.second)), one.number, one.draw) for one in answered}
+        return {
+            place
+            for place, pair in enumerate(self.pairs)
+            if (frozenset((pair.left, pair.right)), pair.number, self._draw(pair)) in compared
+        }
 
     def question(self) -> dict[str, Any]:
         """The next one, as the page reads it; without a place where there is none left."""
@@ -73,7 +80,10 @@ class Show:
 
     def answer(self, place: int, answer: Answer) -> None:
         pair = self.pairs[place]
-        self.answers.add(pair.left, pair.right, pair.number, answer)
+        self.answers.add(pair.left, pair.right, pair.number, answer, draw=self._draw(pair))
+
+    def _draw(self, pair: Pair) -> str:
+        return self.draws[pair.number - self.first]
 
 
 def _on_sides(two: tuple[str, str], number: int, luck: random.Random) -> Pair:

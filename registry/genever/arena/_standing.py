@@ -99,11 +99,11 @@ def _points(strengths: Any) -> NDArray[np.float64]:
 
 
 def _resampled(bouts: Sequence[Bout], names: Sequence[str]) -> Iterable[NDArray[np.float64]]:
-    """Wins in samples that might have been: comparisons of one number share its prompt and its noise, and go together."""
-    by_number: dict[int, list[Bout]] = {}
+    """Wins in samples that might have been: comparisons that share a prompt and its noise go together."""
+    by_sample: dict[tuple[int, str], list[Bout]] = {}
     for bout in bouts:
-        by_number.setdefault(bout.number, []).append(bout)
-    wins = np.stack([wins_of(some, names) for some in by_number.values()])
+        by_sample.setdefault((bout.number, bout.draw), []).append(bout)
+    wins = np.stack([wins_of(some, names) for some in by_sample.values()])
     luck = np.random.default_rng(0)
     for _ in range(_RESAMPLES):
         yield wins[luck.integers(len(wins), size=len(wins))].sum(0)

@@ -140,7 +140,8 @@ def _judged(contest: Contest, arguments: argparse.Namespace) -> Judged:
 
 def _ask(contest: Contest, answers: Answers, port: int) -> None:
     with tempfile.TemporaryDirectory(prefix="genever-arena-") as folder:
-        show = Show(contest.pictures(Path(folder)), contest.asked(), answers, first=contest.numbers.start)
+        pictures = contest.pictures(Path(folder))
+        show = Show(pictures, contest.asked(), contest.draws(), answers, first=contest.numbers.start)
 
         def ready(address: str) -> None:
             print(f"Open {address} in a browser on this machine; Ctrl-C ends, and rates.", file=sys.stderr, flush=True)

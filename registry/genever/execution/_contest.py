@@ -135,6 +135,10 @@ class Contest:
             return [f"label {label}" for label in wanted.labels.tolist()]
         return [f"sample {number}" for number in self.numbers]
 
+    def draws(self) -> list[str]:
+        """From whose noise each sample is drawn, and for what: with the run and the number, what it looks like."""
+        return [" ".join(filter(None, (f"seed {self.first.composition.seed}", one))) for one in _conditions(self.wanted)]
+
     def _by_pairs(self, judge: JudgeModel) -> tuple[list[Bout], float]:
         bouts, agreed = list[Bout](), list[Tensor]()
         for one, other in combinations(self.made, 2):

@@ -177,3 +177,11 @@ def test_pictures_lie_in_the_order_of_samples_and_say_what_was_asked(tmp_path: P
     assert {run: len(files) for run, files in pictures.items()} == {"a": 3, "b": 3}
     assert pictures["a"][0].read_bytes() != pictures["b"][0].read_bytes()
     assert found.asked() == ["label 2", "label 0", "label 2"]
+
+
+def test_draw_tells_the_noise_and_what_is_asked_for() -> None:
+    def drawn(*seeds: int, **asked: Any) -> str:
+        return contest(*(opened(seed=seed) for seed in seeds), **asked).draws()[0]
+
+    assert drawn(3, 5) == drawn(3, 4) == "seed 3 label 0 'a low one'"
+    assert len({drawn(3, 5), drawn(5, 3), drawn(3, 5, labels=[2])}) == 3

@@ -21,7 +21,7 @@ def show(tmp_path: Path) -> Show:
     for run, files in pictures.items():
         for number, file in enumerate(files, 10):
             file.write_text(f"{run}{number}")
-    return Show(pictures, [f"a <{n}>" for n in range(4)], Answers(tmp_path / "answers.jsonl"), first=10)
+    return Show(pictures, [f"a <{n}>" for n in range(4)], ["seed 0"] * 4, Answers(tmp_path / "answers.jsonl"), first=10)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_answer_is_on_the_disk_before_the_next_question(show: Show, address: str
     assert (said["done"], said["place"]) == (1, 1)
     pair = show.pairs[0]
     assert Answers(show.answers.file).read("abc") == [
-        Bout(first=pair.left, second=pair.right, number=pair.number, score=1.0)
+        Bout(first=pair.left, second=pair.right, number=pair.number, score=1.0, draw="seed 0")
     ]
 
 
@@ -73,7 +73,7 @@ def test_answers_survive_a_kill_in_the_middle_of_a_line(show: Show) -> None:
     show.answer(0, "right")
     with open(show.answers.file, "a") as file:
         file.write('{"left": "a", "ri')  # The power went here.
-    again = Show(show.pictures, show.asked, Answers(show.answers.file), first=10)
+    again = Show(show.pictures, show.asked, show.draws, Answers(show.answers.file), first=10)
     assert again.question()["done"] == 1
     again.answer(1, "tie")
     assert [one.score for one in Answers(show.answers.file).read("abc")] == [0.0, 0.5]
@@ -85,6 +85,15 @@ def test_last_word_on_a_pair_counts_and_other_runs_do_not(show: Show) -> None:
         show.answers.add(left, right, 10, "left")
     found = show.answers.read("abc")
     assert [(one.first, one.second, one.score) for one in found] == [("a", "c", 1.0), ("b", "a", 1.0)]
+
+
+def test_pair_is_asked_again_where_its_samples_are_drawn_from_other_noise(show: Show) -> None:
+    for place in range(12):
+        show.answer(place, "left")
+    again = Show(show.pictures, show.asked, ["seed 1", *["seed 0"] * 3], show.answers, first=10)
+    assert {again.pairs[place].number for place in range(12) if place not in again.done()} == {10}
+    again.answer(again.question()["place"], "right")
+    assert len(show.answers.read("abc")) == 13
 
 
 def test_nothing_is_asked_when_all_is_answered(show: Show) -> None:

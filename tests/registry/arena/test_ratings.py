@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -96,6 +97,13 @@ def test_interval_that_ends_where_the_prior_says_is_told(lost: int, is_said: boo
     bouts = [Bout(first="a", second="b", number=n, score=float(n >= lost)) for n in range(100)]
     text = standings_text(standings(bouts, ("a", "b")), bouts)
     assert ("% of the samples drawn anew" in text) is is_said
+
+
+def test_interval_counts_samples_of_other_noise_as_samples_of_their_own() -> None:
+    many = [Bout(first="a", second="b", number=n, score=float(n % 3 > 0)) for n in range(30)]
+    drawn_twice = [replace(bout, number=bout.number // 2, draw=f"seed {bout.number % 2}") for bout in many]
+    one, other = (standings(bouts, ("a", "b"))[0] for bouts in (many, drawn_twice))
+    assert (one.low, one.high) == (other.low, other.high)
 
 
 def test_scores_make_a_comparison_of_each_pair_on_each_number() -> None:
