@@ -12,11 +12,13 @@ from genever.errors import COMMAND_LINE, Place, Problem, listed, nearest, shown_
 from genever.language._config import Binding, Key, MacroBinding, Origin
 from genever.language._parse import Assignment, Include, Statement, parse
 from genever.language._parts import Parts
+from genever.language._start import FROZEN
 from genever.language._values import UNREADABLE, Reference, mapped, shown, source
 
 __all__ = ["Layers"]
 
-#: Beyond this a file is no experiment, and would take more than a second to read.
+#: Beyond this a file is no experiment, and would take more than a second to read. A frozen file, which holds a value on one
+#: line and all includes in one, was read within these bounds before.
 MAX_BYTES = 64 << 10
 MAX_LINE = 4000
 MAX_INCLUDES = 32
@@ -173,12 +175,13 @@ class Layers:
 def read_text(path: Path, included: str = "") -> tuple[str | None, str]:
     """The text of a gin file, or why there is none."""
     what = f"include {included!r}" if included else "The file"
+    is_frozen = path.name == FROZEN
     try:
         if path.is_dir():
             return None, f"{what} is a directory ({shown_path(path)}). Name a gin file in it{_gin_files(path)}."
         if not path.exists():
             return None, f"{what} does not exist: {shown_path(path)}.{_like(path)}"
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        if not path.is_file() or (path.stat().st_size > MAX_BYTES and not is_frozen):
             return None, f"{what} is not a text file of at most {MAX_BYTES >> 10} KiB ({shown_path(path)}). Name a gin file."
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -186,7 +189,8 @@ def read_text(path: Path, included: str = "") -> tuple[str | None, str]:
         return None, f"{what} is not UTF-8 text: {byte} ({shown_path(path)}). Save it as UTF-8."
     except (OSError, ValueError) as error:
         return None, f"{what} cannot be read: {getattr(error, 'strerror', None) or error} ({shown_path(path)})."
-    if long := next((n for n, line in enumerate(text.splitlines(), 1) if len(line) > MAX_LINE), None):
+    long = next((n for n, line in enumerate(text.splitlines(), 1) if len(line) > MAX_LINE), None)
+    if long and not is_frozen:
         return None, f"{what} has more than {MAX_LINE} characters in line {long} ({shown_path(path)}). Write shorter lines."
     if not included and not text.strip():
         return (

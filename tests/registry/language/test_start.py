@@ -160,6 +160,15 @@ def test_frozen_file_is_read_without_its_start(
     assert not config.problems
 
 
+@pytest.mark.parametrize("num", [5_000, 100_000])
+def test_frozen_file_is_read_however_long_a_value_is(
+    num: int, reader: Callable[..., Config], write: Write, catalog: Catalog, good: str
+) -> None:
+    finish(write, "digits/pretrain/a", f"{good}data.Digits.split = '{'x' * num}'\n")
+    assert len(value(reader(START + "train.steps = 3\n"), "data.Digits.split")) == num + 2
+    assert not read("runs/digits/pretrain/a/resolved.gin", catalog=catalog).problems
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [
