@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from genever.errors import listed, nearest
@@ -16,13 +17,12 @@ FROZEN = "resolved.gin"
 
 def experiments_folder(path: Path) -> Path | None:
     """The nearest folder named 'experiments' above a file."""
-    return next((folder for folder in path.absolute().parents if folder.name == "experiments"), None)
+    return next((folder for folder in _plain(path).parents if folder.name == "experiments"), None)
 
 
 def experiment_name(path: Path) -> str:
     """What an experiment is called: its place below the experiments folder, without the suffix."""
-    path = path.absolute()
-    return path.relative_to(_folder_of(path)).with_suffix("").as_posix()
+    return _plain(path).relative_to(_folder_of(path)).with_suffix("").as_posix()
 
 
 def _run_of(written: str, runs_root: Path) -> Path | None:
@@ -58,7 +58,12 @@ def find_named(written: str, *, experiment: Path, runs_root: Path) -> NamedRun |
 
 
 def _folder_of(experiment: Path) -> Path:
-    return experiments_folder(experiment) or experiment.absolute().parent.parent
+    return experiments_folder(experiment) or _plain(experiment).parent.parent
+
+
+def _plain(path: Path) -> Path:
+    """The same path from the root on, without '..'."""
+    return Path(os.path.abspath(path))
 
 
 def _pinned(run: Path, runs_root: Path) -> str:

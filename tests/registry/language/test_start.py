@@ -176,6 +176,8 @@ def test_frozen_file_is_read_however_long_a_value_is(
         ("experiments/a.gin", "a"),
         ("x/experiments/old/experiments/shapes/deep/a.gin", "shapes/deep/a"),
         ("folder/a.gin", "folder/a"),
+        ("experiments/sweeps/../digits/a.gin", "digits/a"),
+        ("folder/other/../a.gin", "folder/a"),
     ],
 )
 def test_experiment_is_named_after_its_place(path: str, name: str, catalog: Catalog) -> None:
