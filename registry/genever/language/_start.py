@@ -67,10 +67,11 @@ def _plain(path: Path) -> Path:
 
 
 def _pinned(run: Path, runs_root: Path) -> str:
+    """Its name below the root; elsewhere its path from the file system's root, which means the same in every folder."""
     try:
-        return run.absolute().relative_to(runs_root.absolute()).as_posix()
+        return _plain(run).relative_to(_plain(runs_root)).as_posix()
     except ValueError:
-        return run.as_posix()
+        return _plain(run).as_posix()
 
 
 def known_names(written: str, *, experiment: Path, runs_root: Path) -> str:

@@ -90,6 +90,27 @@ def test_start_may_be_a_directory_or_the_name_of_one_run(reader: Callable[..., C
         assert config.start.run is not None
 
 
+def test_run_outside_the_root_is_frozen_the_same_from_every_folder(
+    reader: Callable[..., Config], write: Write, catalog: Catalog, good: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(write, "../old/digits/pretrain/a", good)
+    first = resolve(reader("train.start = 'old/digits/pretrain/a'\ntrain.steps = 3\n"), catalog)
+    monkeypatch.chdir("experiments")
+    Path("digits/tune.gin").write_text("train.start = '../old/digits/pretrain/a'\ntrain.steps = 3\n")
+    again = resolve(read("digits/tune.gin", catalog=catalog), catalog)
+    assert f"train.start = '{Path.cwd().parent}/old/digits/pretrain/a'" in again.text
+    assert again.identity == first.identity
+
+
+def test_run_below_the_root_is_frozen_by_its_name_however_it_is_written(
+    reader: Callable[..., Config], write: Write, good: str
+) -> None:
+    finish(write, "digits/pretrain/a", good)
+    start = reader("train.start = 'runs/../runs/digits/pretrain/a'\ntrain.steps = 3\n").start
+    assert start is not None
+    assert start.pinned == "digits/pretrain/a"
+
+
 def test_start_that_has_not_run_is_noted(reader: Callable[..., Config], catalog: Catalog) -> None:
     resolved = resolve(reader(START + "train.steps = 3\n"), catalog)
     assert resolved.start is not None
