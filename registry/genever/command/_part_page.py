@@ -64,10 +64,15 @@ def _place(catalog: Catalog, slot: str, value: str) -> str:
     """The first parameter that takes a part of this slot: of the stage, else of another part."""
     for surface in (catalog.stage, *_surfaces(catalog)):
         for parameter in surface.parameters:
-            if re.search(rf"\b{slot.capitalize()}\b(?!\.)", parameter.annotation):
+            if _takes(parameter, slot):
                 whose = "train" if surface.name == "train" else _shortest(catalog, surface.name)
                 return f"{whose}.{parameter.name} = {_wrapped(parameter.annotation, value)}"
     return f"example/{slot}.value = {value}"
+
+
+def _takes(parameter: Parameter, slot: str) -> bool:
+    """Whether a parameter takes a part of a slot; a class of that name with a path is a stranger's."""
+    return re.search(rf"(?<![.\w]){slot.capitalize()}\b(?!\.)", parameter.annotation) is not None
 
 
 def _surfaces(catalog: Catalog) -> list[Surface]:
@@ -89,7 +94,7 @@ def _value(catalog: Catalog, parameter: Parameter) -> str:
     if choices := re.search(r"Literal\[([^\],]+)", parameter.annotation):
         return choices[1]
     for slot in SLOTS:
-        if re.search(rf"\b{slot.capitalize()}\b", parameter.annotation):
+        if _takes(parameter, slot):
             names = [name for name in catalog.names() if name.startswith(f"{slot}.")]
             part = _shortest(catalog, names[0]) if names else slot.capitalize()
             return _wrapped(parameter.annotation, f"@{part}()")

@@ -52,9 +52,9 @@ def _kind(node: ast.expr) -> Kind:
             return _union([_kind(left), _kind(right)])
         case ast.Subscript(target, inner):
             items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-            return _generic(_last_name(target), items, ast.unparse(node))
+            return _generic(_bare_name(target), items, ast.unparse(node))
         case _:
-            name = _last_name(node)
+            name = _bare_name(node)
     if name in PROTOCOLS:
         return Part(PROTOCOLS[name])
     if name in WORDS:
@@ -62,8 +62,9 @@ def _kind(node: ast.expr) -> Kind:
     return _generic(name, [], ast.unparse(node))
 
 
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+def _bare_name(node: ast.expr) -> str:
+    """A name that is understood here; '' for one with a path, which is a stranger's, whatever its last part."""
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _generic(name: str, items: list[ast.expr], text: str) -> Kind:
@@ -106,7 +107,7 @@ def _annotated(kind: Kind, metadata: list[ast.expr]) -> Kind:
 
 def _limits(metadata: ast.Call) -> Iterator[tuple[str, Any]]:
     """What Ge(1), Interval(ge=0, lt=1) or Len(1, 3) says, by name."""
-    name = _last_name(metadata.func)
+    name = _bare_name(metadata.func)
     said = [*zip(_PLACES.get(name, (name.lower(),)), metadata.args, strict=False)]
     said += [(word.arg or "", word.value) for word in metadata.keywords]
     for limit, value in said:

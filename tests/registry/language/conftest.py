@@ -88,7 +88,12 @@ PARTS = (
         more={"needs": ("path.straight",), "defaults": {"path": "path.Linear", "encoder": "encoder.Gone"}},
     ),
     part("conditioner.Told", by="Reward | None = None", more={"needs": ("data.captions|self.by",)}),
-    part("conditioner.Dropping", dropout="float = 0.1", more={"provides": ("nothing if dropout",)}),
+    part(
+        "conditioner.Dropping",
+        dropout="float = 0.1",
+        table="pathlib.Path | None = None",
+        more={"provides": ("nothing if dropout",)},
+    ),
     part("conditioner.Around", conditioner="Conditioner", more={"provides": ("conditioner.nothing",)}),
     part(
         "guidance.Away",

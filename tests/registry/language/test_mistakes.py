@@ -47,6 +47,7 @@ FINE = (
     "train.trackers = [@Any()]\nAny.guidance = @Away()\ntrain.conditioner = @Dropping()",
     "train.trackers = [@Any()]\nAny.guidance = @Away()\ntrain.conditioner = @Around()\nAround.conditioner = @Dropping()",
     "train.trackers = [@Any()]\nAny.distiller = @Derived()\nDerived.how = 'differences'",
+    "train.conditioner = @Dropping()\nDropping.table = 'a class that is called like a slot is another'",
 )
 
 

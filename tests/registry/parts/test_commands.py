@@ -117,6 +117,15 @@ def test_part_that_is_there_by_default_is_shown_and_not_asked_for(capsys: Captur
     assert "FlowMatching.path" not in said
 
 
+def test_class_called_like_a_slot_is_not_taken_for_the_slot(install: Install, capsys: Capture) -> None:
+    reader = "from pathlib import Path\nclass AcmeReader:\n    def __init__(self, *, file: Path): ...\n"
+    install("acme_reader", hook="registry.add('aligner.AcmeReader', 'acme_reader.parts:AcmeReader')", parts=reader)
+    assert main(["parts", "AcmeReader", "--json"]) == 0
+    assert "AcmeReader.file = None" in json.loads(capsys.readouterr().out)["example"]
+    assert main(["parts", "path.Linear", "--json"]) == 0
+    assert "AcmeReader" not in capsys.readouterr().out
+
+
 def test_part_in_json_says_the_same(acme: Path, capsys: Capture) -> None:
     assert main(["parts", "AcmeBeta", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
