@@ -94,7 +94,7 @@ class OtherProfile:
 class Needy:
     """A constant."""
 
-    needs = ("los.velocity", "loss")
+    needs = ("los.velocity",)
     infrastructure = ("gone",)
     defaults: ClassVar[dict[str, str]] = {"gone": "schedule.Cosine"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,13 +17,15 @@ __all__ = ["read_surface"]
 
 #: Class attributes that say something about a part.
 _FACTS = ("provides", "needs", "measures", "infrastructure", "defaults", "inherited")
+#: One need, or one of several with '|' between.
+_NEED = re.compile(r"start\.\w+\.\w+|(?!start\.)\w+\.\w+|(?:train|self)\.\w+=(.+)")
 
 
 def read_surface(target: str, *, name: str, slot: str, sources: Sources) -> Surface:
     """The surface of a target, without importing it.
 
     Raises:
-        UnreadableError: there is no such module, class or function, or one of its abilities is not a literal.
+        UnreadableError: there is no such module, class or function, or what it says of itself is not a literal of its form.
     """
     found = _definition(sources, target)
     reading = _Reading(sources)
@@ -88,8 +91,9 @@ class _Reading:
             assert isinstance(base.node, ast.ClassDef)
             constructor = self._class(base, base.node, fields) or constructor
         self.words.update(parse_docstring(ast.get_docstring(node) or "").arguments)
-        self._take_facts(node)
-        if self._is_dataclass(found, node):
+        is_dataclass = self._is_dataclass(found, node)
+        self._take_facts(found, node, is_dataclass)
+        if is_dataclass:
             self._take_fields(found, node, fields)
             constructor = _Constructor(dict(fields))
         for statement in node.body:
@@ -121,7 +125,7 @@ class _Reading:
             if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
                 continue
             annotation, name = statement.annotation, statement.target.id
-            kind = self._path(found, annotation.value if isinstance(annotation, ast.Subscript) else annotation)
+            kind = self._head(found, annotation)
             if kind in ("typing.ClassVar", "dataclasses.KW_ONLY"):
                 continue
             if kind == "dataclasses.InitVar" and isinstance(annotation, ast.Subscript):
@@ -141,15 +145,18 @@ class _Reading:
         is_parameter = not (isinstance(init, ast.Constant) and init.value is False)
         return is_parameter, ast.Call(factory, [], []) if factory else said.get("default")
 
-    def _take_facts(self, node: ast.ClassDef) -> None:
+    def _take_facts(self, found: Found, node: ast.ClassDef, is_dataclass: bool) -> None:
         for statement in node.body:
             match statement:
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name in _FACTS:
-                    self.facts[name] = _fact(name, value, node)
-                case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in _FACTS:
-                    self.facts[name] = _fact(name, value, node)
+                case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=ast.expr() as value):
+                    # Of a dataclass, any other would be a parameter that is called like a fact.
+                    is_fact = name in _FACTS and (not is_dataclass or self._head(found, annotation) == "typing.ClassVar")
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    is_fact = name in _FACTS
                 case _:
-                    pass
+                    continue
+            if is_fact:
+                self.facts[name] = _fact(name, value, node)
 
     def _bases(self, found: Found, node: ast.ClassDef) -> list[Found]:
         heads = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
@@ -160,6 +167,10 @@ class _Reading:
         heads = [one.func if isinstance(one, ast.Call) else one for one in node.decorator_list]
         return any(self._path(found, head) == "dataclasses.dataclass" for head in heads)
 
+    def _head(self, found: Found, annotation: ast.expr) -> str | None:
+        """The path of what an annotation is, without what stands in its brackets."""
+        return self._path(found, annotation.value if isinstance(annotation, ast.Subscript) else annotation)
+
     def _path(self, found: Found, node: ast.AST) -> str | None:
         dotted = dotted_name(node)
         return self.sources.path(found.module, dotted) if dotted else None
@@ -168,7 +179,26 @@ class _Reading:
 def _fact(name: str, value: ast.expr, node: ast.ClassDef) -> object:
     what = f"{node.name}.{name}"
     said = _literal(value, what)
-    if name == "measures" and (not isinstance(said, dict) or set(said.values()) - {"lower", "higher", None}):
+    if name == "measures":
+        return _measures(said, what)
+    if name == "defaults":
+        return _defaults(said, what)
+    if not isinstance(said, tuple | list) or not all(isinstance(one, str) for one in said):
+        raise UnreadableError(f"{what} is {said!r}. Write a tuple of texts, such as ('one',), with its comma.")
+    for need in said if name == "needs" else ():
+        _refuse_malformed(need, what)
+    return tuple(said)
+
+
+def _literal(value: ast.expr, what: str) -> object:
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError):
+        raise UnreadableError(f"{what} is not a literal. Spell it out, without names or sums.") from None
+
+
+def _measures(said: object, what: str) -> dict[str, str | None]:
+    if not isinstance(said, dict) or not all(better in ("lower", "higher", None) for better in said.values()):
         raise UnreadableError(
             f"{what} is {said!r}. Write each number and which end of it is better, such as {{'fd': 'lower'}}; "
             "None = neither is."
@@ -176,9 +206,25 @@ def _fact(name: str, value: ast.expr, node: ast.ClassDef) -> object:
     return said
 
 
-def _literal(value: ast.expr, what: str) -> object:
+def _defaults(said: object, what: str) -> dict[str, str]:
+    if not isinstance(said, dict) or not all(isinstance(text, str) for text in (*said, *said.values())):
+        raise UnreadableError(f"{what} is {said!r}. Write each parameter and its part, such as {{'path': 'path.Linear'}}.")
+    return said
+
+
+def _refuse_malformed(need: str, what: str) -> None:
+    for one in need.split("|"):
+        form = _NEED.fullmatch(one.strip())
+        if form is None or (form[1] and not _is_literal(form[1])):
+            raise UnreadableError(
+                f"{what} holds {one.strip()!r}. Write 'slot.ability', 'start.slot.ability', 'self.parameter' or "
+                "'self.parameter=value' with a literal for the value, and '|' between those of which one is enough."
+            )
+
+
+def _is_literal(text: str) -> bool:
     try:
-        said = ast.literal_eval(value)
-    except ValueError:
-        raise UnreadableError(f"{what} is not a literal. Spell it out, without names or sums.") from None
-    return said if isinstance(said, dict) else tuple(said)
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return False
+    return True

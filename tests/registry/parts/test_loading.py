@@ -130,6 +130,30 @@ def test_part_added_twice_by_one_plugin_is_refused(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
+    ("fact", "reason"),
+    [
+        ("provides = ('taps')", "Foo.provides is 'taps'. Write a tuple of texts, such as ('one',), with its comma."),
+        ("provides = None", "Foo.provides is None. Write a tuple of texts"),
+        ("infrastructure = (3,)", "Foo.infrastructure is (3,). Write a tuple of texts"),
+        ("defaults = None", "Foo.defaults is None. Write each parameter and its part, such as {'path': 'path.Linear'}."),
+        ("defaults = {'path': 3}", "Foo.defaults is {'path': 3}. Write each parameter and its part"),
+        ("measures = {'fd': ['lower']}", "Foo.measures is {'fd': ['lower']}. Write each number and which end of it"),
+        ("measures = {[]: None}", "Foo.measures is not a literal. Spell it out, without names or sums."),
+        ("needs = ('loss',)", "Foo.needs holds 'loss'. Write 'slot.ability', 'start.slot.ability', 'self.parameter'"),
+        ("needs = ('start.conditioner',)", "Foo.needs holds 'start.conditioner'. Write 'slot.ability'"),
+        ("needs = ('loss.straight | self.mode=fast',)", "Foo.needs holds 'self.mode=fast'. Write 'slot.ability'"),
+    ],
+)
+def test_slip_in_what_a_part_says_of_itself_breaks_that_part_alone(install: Install, fact: str, reason: str) -> None:
+    hook = "[registry.add(f'sampler.{name}', f'acme_fact.parts:{name}') for name in ('Foo', 'Good')]"
+    install("acme_fact", hook=hook, parts=f"class Foo:\n    {fact}\nclass Good: ...\n")
+    catalog = load_catalog()
+    broken = catalog.broken_parts(report_on(catalog, "acme_fact"))
+    assert list(broken) == ["sampler.Foo"]
+    assert reason in broken["sampler.Foo"]
+
+
+@pytest.mark.parametrize(
     ("target", "reason"),
     [
         ("acme_gone.parts:Bar", "There is no class or function 'Bar' in "),

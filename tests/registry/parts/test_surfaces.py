@@ -129,6 +129,14 @@ class Foo:
     ]
 
 
+def test_field_that_is_called_like_a_fact_is_a_parameter(read: Read) -> None:
+    surface = read(
+        "@dataclass\nclass Foo:\n    defaults: dict[str, float] | None = None\n    provides: ClassVar = ('taps',)\n"
+    )
+    assert [one.name for one in surface.parameters] == ["defaults"]
+    assert (surface.defaults, surface.provides) == ({}, ("taps",))
+
+
 def test_dataclass_inherits_fields_words_and_abilities(read: Read) -> None:
     surface = read("""
 @dataclass(frozen=True, kw_only=True)
