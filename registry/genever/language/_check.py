@@ -163,8 +163,9 @@ def _unusable(name: str, parts: Parts) -> str | None:
     surface = parts.surface(name)
     if isinstance(surface, BrokenPartError):
         return str(surface)
+    # Whatever is both here and among the parts of a refused plugin collides, not only the first, which its reason names.
     rivals = [report for report in parts.catalog.broken(name) if name in report.tried] if name != ROOT else []
-    if rivals and (rivals[0].reason.startswith(f"The part {name} is already provided")):
+    if rivals:
         offers = [_distribution(parts, name), *(f"{rival.distribution} {rival.version}".strip() for rival in rivals)]
         return f"The part {name} is offered by {' and by '.join(offers)}. Leave one of them out with GENEVER_PLUGINS."
     return None

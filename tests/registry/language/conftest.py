@@ -139,7 +139,7 @@ FAILED = (
         version="3.0",
         status="failed",
         reason="The part encoder.Tiny is already provided by plugin ours (genever 0.1.0).",
-        tried=("encoder.Tiny",),
+        tried=("encoder.Tiny", "distance.Huber", "sampler.Rival"),
     ),
 )
 
