@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from genever.errors import MAX_PROBLEMS, Place, Problem, did_you_mean, listed
 from genever.language._config import Binding, MacroBinding
 from genever.language._parse import MAX_DEPTH
-from genever.language._values import UNREADABLE, MacroUse, depth_of, leaves, mapped
+from genever.language._values import UNREADABLE, MacroUse, depth_of, leaves, mapped, shown
 
 __all__ = ["Expansion"]
 
@@ -60,7 +60,12 @@ class Expansion:
             self._complain(place, "The macros of this value make it too large. Use fewer of them in each other.")
             return self._unknown
         macros = {macro.name: macro for found in used.values() for macro in found.macros}
-        put_in = mapped(value, lambda leaf: used[leaf.name].value if isinstance(leaf, MacroUse) else leaf)
+        try:
+            put_in = mapped(value, lambda leaf: used[leaf.name].value if isinstance(leaf, MacroUse) else leaf)
+        except TypeError:
+            said = f"A key of the mapping {shown(value)} is itself a list or a mapping. Use texts or numbers as keys."
+            self._complain(place, said)
+            return self._unknown
         return _Expanded(put_in, num, depth, tuple(macros.values()))
 
     def _use(self, name: str, place: Place, chain: tuple[str, ...]) -> _Expanded:
