@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 
 from genever.errors import Problem, did_you_mean, nearest
@@ -32,7 +33,7 @@ def without_effect(config: Config, composition: Composition, parts: Parts, in_do
         if not is_known or key.part in given_up(binding.place.file) or key.part in meant():
             continue
         if key.scope and key.scope not in entered:
-            yield _unentered(key, binding, sorted(entered))
+            yield _unentered(key, binding, sorted(entered), config)
             continue
         reason = (
             f"wherever {key.part} is built, a scope sets another value"
@@ -42,8 +43,10 @@ def without_effect(config: Config, composition: Composition, parts: Parts, in_do
         yield Problem.at(binding.place, f"{key} has no effect: {reason}. Use it or leave it out.", "warning")
 
 
-def _unentered(key: Key, binding: Binding, entered: list[str]) -> Problem:
-    close = did_you_mean(key.scope, [f"{scope}/" for scope in entered])
+def _unentered(key: Key, binding: Binding, entered: list[str], config: Config) -> Problem:
+    # A scope that has a value of its own there was not meant: the other part may just be left out for now.
+    open_to_it = [f"{scope}/" for scope in entered if replace(key, scope=scope) not in config.bindings]
+    close = did_you_mean(key.scope, open_to_it)
     remedy = close or f" Name a part as '@{key.scope}/Name()', or leave the line out."
     return Problem.at(
         binding.place, f"{key}: no part is built in the scope {key.scope}/.{remedy}", "error" if close else "warning"
