@@ -21,7 +21,6 @@ def without_effect(config: Config, composition: Composition, parts: Parts, in_do
     Args:
         in_doubt: slots where it is not known which part was meant; it could have been any.
     """
-    built = {node.part for node in composition.values}
     entered = {"/".join(node.scopes[:n]) for node in composition.values for n in range(1, len(node.scopes) + 1)}
     given_up = cache(lambda file: _given_up(config, file))
     meant = cache(lambda: _made_of(config, (key.part for key in config.bindings if key.part.partition(".")[0] in in_doubt)))
@@ -35,12 +34,18 @@ def without_effect(config: Config, composition: Composition, parts: Parts, in_do
         if key.scope and key.scope not in entered:
             yield _unentered(key, binding, sorted(entered), config)
             continue
-        reason = (
-            f"wherever {key.part} is built, a scope sets another value"
-            if key.part in built
-            else f"train does not reach {key.part}"
-        )
+        reason = _reason(key, composition)
         yield Problem.at(binding.place, f"{key} has no effect: {reason}. Use it or leave it out.", "warning")
+
+
+def _reason(key: Key, composition: Composition) -> str:
+    """Why no part gets what a key sets."""
+    nodes = [node for node in composition.values if node.part == key.part]
+    if not nodes:
+        return f"train does not reach {key.part}"
+    if not any(node.scopes[: len(key.scopes)] == key.scopes for node in nodes):
+        return f"{key.part} is not built in the scope {key.scope}/"
+    return f"wherever {key.part} is built, a scope sets another value"
 
 
 def _unentered(key: Key, binding: Binding, entered: list[str], config: Config) -> Problem:
