@@ -139,7 +139,7 @@ class Layers:
         name = f"{statement.scope}/{statement.part}" if statement.scope else statement.part
         new = MacroBinding(name, mapped(statement.value, self._with_full_names), statement.place)
         if old := self.macros.pop(name, None):
-            self._judge(f"The macro {name}", old, new)
+            self._judge(f"%{name}", old, new)
             new = replace(new, replaced=(*old.replaced, replace(old, replaced=())))
         self.macros[name] = new
 
@@ -157,12 +157,17 @@ class Layers:
                 self._warn(
                     new.place, f"{key} was already set to {shown(old.value)} at {old.place}. Leave one of the two out."
                 )
-        elif old.place.file in self._includers.get(new.place.file, ()) and source(old.value) != source(new.value):
+        elif self._stood_below(old, new) and source(old.value) != source(new.value):
             self._warn(
                 self._include_below(old.place.file),
                 f"This include sets {key} to {shown(new.value)} ({new.place}) and undoes {shown(old.value)} of {old.place}. "
                 "Move the include above it.",
             )
+
+    def _stood_below(self, old: Binding | MacroBinding, new: Binding | MacroBinding) -> bool:
+        """Whether a value is that of an include that the old one was to override."""
+        is_read_again = any(earlier.place == new.place for earlier in old.replaced)
+        return is_read_again or old.place.file in self._includers.get(new.place.file, ())
 
     def _include_below(self, file: str) -> Place:
         """The include statement of a file that is being followed; of the file that is read, where that one is closed."""

@@ -145,6 +145,17 @@ def test_include_read_twice_may_undo_what_stood_between(checked: Checked, good: 
     assert checked(files) == [f"b.gin:1: warning: {message}"]
 
 
+def test_include_read_twice_may_undo_what_a_file_beside_it_set(checked: Checked, good: str) -> None:
+    files = {
+        "x.gin": "include 'base.gin'\ninclude 'mix.gin'\ninclude 'b.gin'\n",
+        "mix.gin": "STEPS = 4\ntrain.compile = False\ntrain.clip_norm = 2.0\n",
+        "b.gin": "include 'base.gin'\ntrain.clip_norm = 3.0\n",
+        "base.gin": good.replace("10", "%STEPS") + "STEPS = 3\ntrain.compile = False\n",
+    }
+    message = "This include sets %STEPS to 3 (base.gin:6) and undoes 4 of mix.gin:1. Move the include above it."
+    assert checked(files) == [f"b.gin:1: warning: {message}"]
+
+
 def test_what_an_override_leaves_without_effect_is_no_mistake(checked: Checked, good: str) -> None:
     base = "S = 0.5\n" + good.replace("@LogitNormal", "@Shifted") + "Shifted.inner = @LogitNormal()\nLogitNormal.std = %S\n"
     assert checked({"x.gin": "include 'base.gin'\ntrain.sampler = @Uniform()\n", "base.gin": base}) == []
