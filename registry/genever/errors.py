@@ -74,13 +74,13 @@ class Problem:
 @functools.lru_cache(maxsize=4096)
 def nearest(word: str, names: tuple[str, ...], num: int = 3) -> tuple[str, ...]:
     """The names that a word was probably meant to be, best first; a full name is also near by its last part."""
-    by_lower: dict[str, str] = {}
+    by_lower: dict[str, list[str]] = {}
     for name in names:
-        by_lower.setdefault(name.lower(), name)
-        by_lower.setdefault(name.rpartition(".")[2].lower(), name)
+        by_lower.setdefault(name.lower(), []).append(name)
+        by_lower.setdefault(name.rpartition(".")[2].lower(), []).append(name)
     # Beyond this length nobody means a name, and difflib takes quadratic time.
     close = difflib.get_close_matches(word.lower()[:80], list(by_lower), n=2 * num, cutoff=0.65)
-    return tuple(dict.fromkeys(by_lower[match] for match in close))[:num]
+    return tuple(dict.fromkeys(name for match in close for name in by_lower[match]))[:num]
 
 
 def did_you_mean(word: str, names: Iterable[str], prefix: str = "") -> str:

@@ -129,9 +129,11 @@ class _Judge:
             choices = listed(self.parts.choices(name), 12)
             return f"{written}: {name} is a slot, not a part. Write train.{name} = @Name(), with one of: {choices}."
         blamed = _blame(name, self.parts)
-        choices = [choice for slot in wanted for choice in self.parts.choices(slot)]
-        others = f" Choose from: {listed(choices, 12)}." if choices else " 'genever parts' lists all."
-        hint = did_you_mean(name, (*self.parts.names, ROOT)) or ("" if blamed else others)
+        fitting = [full for slot in wanted for full in self.parts.of_slot(slot)]
+        choices = listed(map(self.parts.short, fitting), 12)
+        others = f" Choose from: {choices}." if fitting else " 'genever parts' lists all."
+        close = did_you_mean(name, fitting) or did_you_mean(name, (*self.parts.names, ROOT))
+        hint = close or ("" if blamed else others)
         return f"{written}: there is no part {name}.{hint}{blamed}"
 
 
