@@ -17,6 +17,8 @@ __all__ = ["Assignment", "Include", "Statement", "parse"]
 
 MAX_DEPTH = 20
 MAX_ERRORS = 100
+#: No parameter needs more, and Python writes no number of many thousands.
+MAX_BITS = 1000
 _NAME = r"[A-Za-z_]\w*"
 #: `scope/Part.parameter`, whatever follows, or `NAME =`.
 _KEY = re.compile(rf"((?:{_NAME}/)*{_NAME}(?:(?:\.{_NAME})+(?![\w./])|(?=\s*=)))")
@@ -151,6 +153,8 @@ def _refusal(value: object) -> str | None:
     for leaf in leaves(value):
         if isinstance(leaf, float) and not math.isfinite(leaf):
             return f"{leaf!r} is not a finite number. Write one that is, or None where the parameter can be switched off."
+        if isinstance(leaf, int) and leaf.bit_length() > MAX_BITS:
+            return f"a whole number of {leaf.bit_length()} bits is too large. Write one of at most {MAX_BITS} bits."
         if isinstance(leaf, bytes | complex):
             return f"{shown(leaf)} is of the type {type(leaf).__name__}, which no parameter takes. Write a text or a number."
     return None

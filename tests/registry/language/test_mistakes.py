@@ -186,6 +186,11 @@ def test_value_nested_beyond_the_parser_is_refused(checked: Checked, good_but: C
     assert [line.partition(" is nested")[2] for line in found] == [" more than 20 deep. Write it flatter."]
 
 
+def test_number_too_long_to_be_written_is_refused(checked: Checked, good: str) -> None:
+    message = "train.steps: a whole number of 16000 bits is too large. Write one of at most 1000 bits."
+    assert checked({"x.gin": good}, f"train.steps = 0x{'f' * 4000}") == [f"-b:1: error: {message}"]
+
+
 def test_control_characters_are_shown_escaped(checked: Checked, good: str) -> None:
     found = checked({"x.gin": good + "train.keep_best = 'a\0b'\n"})
     assert found == [
