@@ -547,6 +547,11 @@ class Growing(Regression):
         return {"loss": len(self.seen) * Regression.losses(self, batch, step)["loss"]}
 
 
+def _one_round(method: Regression, kind: type[Regression]) -> Sequence[Round]:
+    given = {"learns": method.learns, "loss": method.loss, "sampler": method.sampler}
+    return [Round(name="only", start=lambda roles: kind(roles=method.roles, **given))]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Forgetful:
     """Where it is resumed it does not know how far it was.
@@ -556,8 +561,7 @@ class Forgetful:
     """
 
     def distil(self, method: Regression, composition: Composition) -> Sequence[Round]:
-        given = {"learns": method.learns, "loss": method.loss, "sampler": method.sampler}
-        return [Round(name="only", start=lambda roles: Growing(roles=method.roles, **given))]
+        return _one_round(method, Growing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -580,8 +584,7 @@ class Amnesic:
     """
 
     def distil(self, method: Regression, composition: Composition) -> Sequence[Round]:
-        given = {"learns": method.learns, "loss": method.loss, "sampler": method.sampler}
-        return [Round(name="only", start=lambda roles: Unheeding(roles=method.roles, **given))]
+        return _one_round(method, Unheeding)
 
 
 @dataclass(frozen=True, kw_only=True)
